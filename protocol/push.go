@@ -1,0 +1,50 @@
+package protocol
+
+// AppendNotification writes the payload that pushes one message to a subscriber, in w's codec. The extended dialect
+// adds the message's id, the marker from which a subscriber who has seen it resumes, and its age in seconds.
+func AppendNotification(w *Writer, queue string, id MessageID, ttl, age int32, body []byte, bodyCodec Codec, extended bool) {
+	w.comma = false
+	n := 4
+	if extended {
+		n += 3
+	}
+	w.BeginMap(n)
+	w.Key("ttl")
+	w.Int(int64(ttl))
+	w.Key("body")
+	w.Raw(bodyCodec, body)
+	w.Key("Message_Type")
+	w.String("Notification")
+	w.Key("queue_name")
+	w.String(queue)
+	if extended {
+		w.Key("id")
+		w.MessageID(id)
+		w.Key("marker")
+		w.MessageID(id) // a marker is the id of the last message seen
+		w.Key("age")
+		w.Int(int64(age))
+	}
+	w.EndMap()
+}
+
+// AppendGap writes the payload that tells a subscriber which messages it will never get, and why. It is the same in
+// both dialects.
+func AppendGap(w *Writer, queue string, g Gap) {
+	w.comma = false
+	w.BeginMap(3)
+	w.Key("Message_Type")
+	w.String("Gap")
+	w.Key("queue_name")
+	w.String(queue)
+	w.Key("body")
+	w.BeginMap(3)
+	w.Key("from")
+	w.Int(g.From)
+	w.Key("to")
+	w.Int(g.To)
+	w.Key("reason")
+	w.String(string(g.Reason))
+	w.EndMap()
+	w.EndMap()
+}
