@@ -75,7 +75,9 @@ CREATE TABLE message (
     expires_at       timestamptz NOT NULL,
     claim_expires_at timestamptz NOT NULL DEFAULT '-infinity',
     claimed_at       timestamptz,
-    claim_batch      bigint,              -- random id of the claim statement that took it last
+    claim_batch      bigint,              -- random number of the claim that took it last
+    claim_first      bigint,              -- that claim's range of numbers, as its id tells it
+    claim_last       bigint,
     inbox_id         bigint,              -- the id it was given in the inbox, which stays its id
     client_id        uuid,                -- who posted it (echo)
     post_id          uuid,                -- idempotency key of the post

@@ -1,0 +1,65 @@
+package store
+
+// How an id is fenced, in place of the batch of the claim that must hold the message.
+const (
+	fenceNone      = -1 // whoever holds it
+	fenceUnclaimed = 0  // nobody may hold it
+)
+
+// deleteChooseSQL locks the messages to be deleted: queue $1[k], number s, and b is a fence or the batch of the claim
+// that must hold it. Each queue's counter row and observation are read once, not once for every id. Rows that
+// somebody else has locked are left out, so a delete never waits and takes no part in a deadlock.
+const deleteChooseSQL = `
+WITH qs AS MATERIALIZED (
+	SELECT array_agg(c.purged_upto ORDER BY u.k) AS purged, array_agg(c.purge_epoch ORDER BY u.k) AS epoch,
+		array_agg(EXISTS (SELECT FROM queue_watch w WHERE w.queue_id = u.id AND w.observed_until > now())
+			ORDER BY u.k) AS watched
+	FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, k) LEFT JOIN queue_seq c ON c.id = u.id
+), locked AS MATERIALIZED (
+	SELECT m.ctid AS t, u.o::int AS o, u.k
+	FROM unnest($2::int[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS u(k, s, b, o)
+	JOIN message m ON m.queue_id = ($1::bigint[])[u.k] AND m.seq = u.s
+	WHERE m.seq > ((SELECT purged FROM qs))[u.k] AND m.expires_at > now() AND m.claim_expires_at < 'infinity'
+		AND (u.b = -1 OR u.b = 0 AND m.claim_expires_at <= now()
+			OR u.b > 0 AND m.claim_batch = u.b AND m.claim_expires_at > now())
+	FOR UPDATE OF m SKIP LOCKED
+)`
+
+// deleteSQL deletes, or buries where the queue is observed, counts by queue under slot $5, and returns the places of
+// the ids that it has deleted.
+const deleteSQL = deleteChooseSQL + `, deleted AS (
+	DELETE FROM message m USING locked l
+	WHERE m.ctid = l.t AND NOT ((SELECT watched FROM qs))[l.k] RETURNING l.o, l.k
+), buried AS (
+	UPDATE message m SET claim_expires_at = 'infinity', claimed_at = now() FROM locked l
+	WHERE m.ctid = l.t AND ((SELECT watched FROM qs))[l.k] RETURNING l.o, l.k
+), gone AS (
+	SELECT o, k FROM deleted UNION ALL SELECT o, k FROM buried
+), counted AS (
+	INSERT INTO queue_count (queue_id, epoch, slot, removed)
+	SELECT ($1::bigint[])[k], ((SELECT epoch FROM qs))[k], $5, count(*) FROM gone GROUP BY k ORDER BY k
+	ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET removed = queue_count.removed + EXCLUDED.removed
+)
+SELECT array_agg(o) FROM gone`
+
+// diagnoseSQL says which messages are still there, and who holds them (0: nobody). Queue $1[k], number s.
+const diagnoseSQL = `
+SELECT u.o::int, CASE WHEN m.claim_expires_at > now() THEN m.claim_batch ELSE 0 END
+FROM unnest($2::int[], $3::bigint[]) WITH ORDINALITY AS u(k, s, o)
+JOIN message m ON m.queue_id = ($1::bigint[])[u.k] AND m.seq = u.s
+WHERE m.seq > (SELECT c.purged_upto FROM queue_seq c WHERE c.id = ($1::bigint[])[u.k])
+	AND m.expires_at > now() AND m.claim_expires_at < 'infinity'`
+
+// claimLivesSQL says whether a claim holds anything: queue $1, range [$2, $3], batch $4.
+const claimLivesSQL = `SELECT EXISTS (SELECT FROM message m WHERE ` + liveClaimSQL + `)`
+
+// Messages in the inbox. A promotion moves a row from inbox to promoted in one transaction, so an id that is not in
+// inbox, looked up first, and not in promoted, looked up after that, is gone.
+const (
+	inboxDeleteSQL = `
+DELETE FROM inbox WHERE ctid = ANY (ARRAY (
+	SELECT ctid FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id = $1 FOR UPDATE SKIP LOCKED))
+RETURNING id`
+	inboxLeftSQL = `SELECT id FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id = $1`
+	promotedSQL  = `SELECT inbox_id, seq FROM promoted WHERE queue_id = $1 AND inbox_id = ANY ($2::bigint[])`
+)

@@ -1,0 +1,275 @@
+package store
+
+import (
+	"container/list"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nusku-messaging/nusku/protocol"
+)
+
+// queueInfo is what the store remembers of a queue. It is never changed once it is made.
+type queueInfo struct {
+	id       int64
+	key      protocol.QueueKey
+	metadata []byte // as the client sent it
+
+	defaultTTL      int32 // seconds
+	defaultDelay    int32 // seconds
+	maxPostBytes    int   // 0: the gateway's limit holds alone
+	maxClaimCount   int32 // 0: no bound
+	deadLetterQueue string
+	deadLetterTTL   int32 // seconds, 0: the message keeps its own
+}
+
+// newQueueInfo reads the reserved metadata leniently: the gateway checks it when it is set, and what another version
+// or program wrote must not stop a queue.
+func newQueueInfo(id int64, key protocol.QueueKey, metadata []byte, defaultTTL int32) *queueInfo {
+	q := &queueInfo{id: id, key: key, metadata: metadata, defaultTTL: defaultTTL}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(metadata, &fields) != nil {
+		return q
+	}
+	if n, ok := metadataInt(fields["_default_message_ttl"]); ok && n > 0 {
+		q.defaultTTL = n
+	}
+	if n, ok := metadataInt(fields["_default_message_delay"]); ok && n > 0 {
+		q.defaultDelay = n
+	}
+	if n, ok := metadataInt(fields["_max_messages_post_size"]); ok && n > 0 {
+		q.maxPostBytes = int(n)
+	}
+	if n, ok := metadataInt(fields["_max_claim_count"]); ok && n > 0 {
+		q.maxClaimCount = n
+	}
+	if n, ok := metadataInt(fields["_dead_letter_queue_messages_ttl"]); ok && n > 0 {
+		q.deadLetterTTL = n
+	}
+	if name, ok := fields["_dead_letter_queue"]; ok {
+		_ = json.Unmarshal(name, &q.deadLetterQueue) // not a string: none
+	}
+	return q
+}
+
+func metadataInt(raw json.RawMessage) (int32, bool) {
+	var n float64
+	if raw == nil || json.Unmarshal(raw, &n) != nil || n != math.Trunc(n) || math.Abs(n) > math.MaxInt32 {
+		return 0, false
+	}
+	return int32(n), true
+}
+
+// queueCache remembers queues by name, the least recently used one goes first. All methods may be called from any
+// goroutine.
+type queueCache struct {
+	size int
+	age  time.Duration
+
+	mu      sync.Mutex
+	entries map[protocol.QueueKey]*list.Element // of *cacheEntry
+	recent  *list.List                          // newest use first
+	flights map[flightKey]*flight
+}
+
+type cacheEntry struct {
+	info  *queueInfo
+	until time.Time
+}
+
+// flight is one look-up for all who ask meanwhile.
+type flight struct {
+	done  chan struct{}
+	info  *queueInfo
+	err   error
+	stale bool // the queue changed meanwhile: deliver, but do not remember
+}
+
+type flightKey struct {
+	protocol.QueueKey
+	create bool
+}
+
+func newQueueCache(size int, age time.Duration) *queueCache {
+	return &queueCache{
+		size: size, age: age, recent: list.New(),
+		entries: make(map[protocol.QueueKey]*list.Element), flights: make(map[flightKey]*flight),
+	}
+}
+
+// fresh returns the queue if it is remembered and not too old, else nil.
+func (c *queueCache) fresh(key protocol.QueueKey) *queueInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.freshLocked(key)
+}
+
+func (c *queueCache) freshLocked(key protocol.QueueKey) *queueInfo {
+	e := c.entries[key]
+	if e == nil {
+		return nil
+	}
+	entry := e.Value.(*cacheEntry)
+	if time.Now().After(entry.until) {
+		return nil
+	}
+	c.recent.MoveToFront(e)
+	return entry.info
+}
+
+// forgetID forgets a queue unless it was looked up again since: a queue of that name with another id stays.
+func (c *queueCache) forgetID(key protocol.QueueKey, id int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[key]; e != nil && e.Value.(*cacheEntry).info.id == id {
+		c.recent.Remove(e)
+		delete(c.entries, key)
+	}
+}
+
+// forget makes the next use look the queue up again, also if a look-up is under way.
+func (c *queueCache) forget(key protocol.QueueKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[key]; e != nil {
+		c.recent.Remove(e)
+		delete(c.entries, key)
+	}
+	for _, create := range []bool{false, true} {
+		if f := c.flights[flightKey{key, create}]; f != nil {
+			f.stale = true
+			delete(c.flights, flightKey{key, create})
+		}
+	}
+}
+
+func (c *queueCache) rememberLocked(info *queueInfo) {
+	entry := &cacheEntry{info: info, until: time.Now().Add(c.age)}
+	if e := c.entries[info.key]; e != nil {
+		e.Value = entry
+		c.recent.MoveToFront(e)
+		return
+	}
+	c.entries[info.key] = c.recent.PushFront(entry)
+	if len(c.entries) > c.size {
+		last := c.recent.Back()
+		c.recent.Remove(last)
+		delete(c.entries, last.Value.(*cacheEntry).info.key)
+	}
+}
+
+// join returns the remembered queue, or the flight that looks it up and whether the caller has to fly it.
+func (c *queueCache) join(fk flightKey) (info *queueInfo, f *flight, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if info := c.freshLocked(fk.QueueKey); info != nil {
+		return info, nil, false
+	}
+	if f := c.flights[fk]; f != nil {
+		return nil, f, false
+	}
+	f = &flight{done: make(chan struct{})}
+	c.flights[fk] = f
+	return nil, f, true
+}
+
+// land ends a flight that has its result.
+func (c *queueCache) land(fk flightKey, f *flight) {
+	c.mu.Lock()
+	if !f.stale {
+		delete(c.flights, fk)
+		if f.err == nil {
+			c.rememberLocked(f.info)
+		}
+	}
+	c.mu.Unlock()
+	close(f.done)
+}
+
+// resolve returns a queue by name; with create, a missing one is made. It answers from memory where that is fresh, and
+// all who ask for one queue at a time share one look-up. Errors: protocol.ErrNoQueue, ErrUnavailable, ctx's own.
+//
+// What it returns may be out of date: every write checks the counter row and calls forgetQueue if it is gone.
+func (s *Store) resolve(ctx context.Context, key protocol.QueueKey, create bool) (*queueInfo, error) {
+	info, f, mine := s.cache.join(flightKey{key, create})
+	if info != nil {
+		return info, nil
+	}
+	if mine {
+		// In a goroutine of its own, so that a caller who gives up takes nobody else's answer away.
+		s.wg.Go(func() {
+			defer s.cache.land(flightKey{key, create}, f)
+			ctx, cancel := context.WithTimeout(s.work, s.cfg.PostWait)
+			defer cancel()
+			f.info, f.err = s.lookUp(ctx, key, create)
+		})
+	}
+	select {
+	case <-f.done:
+		return f.info, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("resolve queue: %w", context.Cause(ctx))
+	}
+}
+
+// forgetQueue is for writers that found the counter row of a queue missing.
+func (s *Store) forgetQueue(key protocol.QueueKey, id int64) { s.cache.forgetID(key, id) }
+
+const sqlQueueByName = `
+SELECT q.id, q.metadata FROM queue q JOIN queue_seq c ON c.id = q.id WHERE q.project = $1 AND q.name = $2`
+
+const sqlQueueCreate = `
+WITH made AS (
+    INSERT INTO queue (project, name, metadata) VALUES ($1, $2, $3)
+    ON CONFLICT (project, name) DO NOTHING RETURNING id
+)
+INSERT INTO queue_seq (id) SELECT id FROM made RETURNING id`
+
+// lookUp reads a queue from the database and makes it if it is missing and create is set.
+func (s *Store) lookUp(ctx context.Context, key protocol.QueueKey, create bool) (*queueInfo, error) {
+	// Between a look and an insert others may make or delete the queue; they would have to do so again and again.
+	for range 10 {
+		info, err := s.readQueue(ctx, key)
+		if err == nil || !create || !errors.Is(err, protocol.ErrNoQueue) {
+			return info, err
+		}
+		info, err = s.makeQueue(ctx, key, []byte("{}"))
+		if err != nil || info != nil {
+			return info, err
+		}
+	}
+	return nil, fmt.Errorf("%w: queue %q of project %q comes and goes", protocol.ErrUnavailable, key.Name, key.Project)
+}
+
+func (s *Store) readQueue(ctx context.Context, key protocol.QueueKey) (*queueInfo, error) {
+	var id int64
+	var metadata []byte
+	err := s.pool.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, &metadata)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, protocol.ErrNoQueue
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read queue: %w", s.classify(err))
+	}
+	return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), nil
+}
+
+// makeQueue makes a queue and tells the observer; nil without an error if there is one of that name already.
+func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata []byte) (*queueInfo, error) {
+	var id int64
+	err := s.pool.QueryRow(ctx, sqlQueueCreate, key.Project, key.Name, metadata).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create queue: %w", s.classify(err))
+	}
+	s.observer.QueueChanged(key, id)
+	return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), nil
+}
