@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nusku-messaging/nusku/protocol"
+)
+
+// claimCreate handles claim_create. It answers 204 when there is nothing to claim.
+func (g *Gateway) claimCreate(c *call) {
+	f := &c.req.Fields
+	c.claim.Queue = c.queue()
+	c.claim.Limit, c.claim.TTL, c.claim.Grace = f.Limit, f.TTL, f.Grace
+	c.claim.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
+	c.claim.Abandoned = c.sess.ended
+	c.claim.Waiter = c
+	c.finish = finishClaim
+	g.backend.Claim(&c.claim)
+}
+
+func finishClaim(c *call) {
+	switch {
+	case c.claim.Err != nil:
+		c.fail(c.sess.gw.wireError(c, c.claim.Err))
+	case len(c.claim.Messages) == 0:
+		c.reply(204, func(w *protocol.Writer) {
+			w.BeginMap(1)
+			w.Key("claim_id")
+			w.String(emptyClaimID(c.claim.ClaimID))
+			w.EndMap()
+		})
+	default:
+		c.reply(201, func(w *protocol.Writer) {
+			w.BeginMap(2)
+			w.Key("claim_id")
+			w.String(c.claim.ClaimID)
+			w.Key("messages")
+			writeMessages(w, c.claim.Messages, c.claim.ClaimID, c.extended())
+			w.EndMap()
+		})
+	}
+}
+
+// emptyClaimID returns the id of a claim that holds nothing. Zaqar gives such a claim an id too; ours is a number that
+// is too short for a claim's id, so that no use of it ever finds a claim.
+func emptyClaimID(id string) string {
+	if id != "" {
+		return id
+	}
+	var b [12]byte
+	binary.BigEndian.PutUint64(b[:], rand.Uint64())
+	binary.BigEndian.PutUint32(b[8:], rand.Uint32())
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// claimGet handles claim_get.
+func (g *Gateway) claimGet(c *call) {
+	claim, err := g.backend.ClaimByID(c.context(), c.queue(), c.req.Fields.ClaimID)
+	if err != nil {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	c.reply(200, func(w *protocol.Writer) {
+		w.BeginMap(3)
+		w.Key("age")
+		w.Int(int64(claim.Age))
+		w.Key("ttl")
+		w.Int(int64(claim.TTL))
+		w.Key("messages")
+		writeMessages(w, claim.Messages, c.req.Fields.ClaimID, c.extended())
+		w.EndMap()
+	})
+}
+
+// claimUpdate handles claim_update, the renewal of a claim.
+func (g *Gateway) claimUpdate(c *call) {
+	f := &c.req.Fields
+	if err := g.backend.RenewClaim(c.context(), c.queue(), f.ClaimID, f.TTL, f.Grace); err != nil {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	c.reply(204, textBody("Claim "+f.ClaimID+" updated."))
+}
+
+// claimDelete handles claim_delete. A claim that does not exist is released already.
+func (g *Gateway) claimDelete(c *call) {
+	id := c.req.Fields.ClaimID
+	if err := g.backend.ReleaseClaim(c.context(), c.queue(), id); err != nil && !isMissing(err) {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	c.reply(204, textBody("Claim "+id+" deleted."))
+}

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/nusku-messaging/nusku/protocol"
+)
+
+// HandlerConfig holds the settings of the actions' handlers.
+type HandlerConfig struct {
+	// OperationTimeout is how long a post, claim or delete may wait before the store takes it up; then it is answered
+	// 503 and nothing was changed. 100 ms or more; default 4 s.
+	OperationTimeout time.Duration
+	// Checksum adds a checksum of its body to each message in the answers of pop and of queue_get_stats, as Zaqar's
+	// enable_checksum does. Default off.
+	Checksum bool
+}
+
+// DefaultHandlerConfig returns the defaults.
+func DefaultHandlerConfig() HandlerConfig {
+	return HandlerConfig{OperationTimeout: 4 * time.Second}
+}
+
+// Check returns an error that names the setting that is out of range.
+func (c HandlerConfig) Check() error {
+	if c.OperationTimeout < 100*time.Millisecond {
+		return errors.New("handlers: OperationTimeout must be at least 100 ms")
+	}
+	return nil
+}
+
+// handler is how the gateway carries out an action.
+type handler struct {
+	// run carries out a call and answers it exactly once, at once or later.
+	run func(*Gateway, *call)
+	// blocking says that run waits for the database, so that it needs a goroutine. The others must not block.
+	blocking bool
+	// variant, if it is set, returns another handler for some calls of the action, else nil.
+	variant func(*call) *handler
+}
+
+// handlers is the table of all actions: a new one is a line here and one in protocol's action table.
+var handlers = map[string]*handler{
+	"queue_create":    {run: (*Gateway).queueCreate, blocking: true},
+	"queue_get":       {run: (*Gateway).queueGet, blocking: true},
+	"queue_list":      {run: (*Gateway).queueList, blocking: true},
+	"queue_delete":    {run: (*Gateway).queueDelete, blocking: true},
+	"queue_get_stats": {run: (*Gateway).queueStats, blocking: true},
+	"queue_purge":     {run: (*Gateway).queuePurge, blocking: true},
+
+	"message_post":        {run: (*Gateway).messagePost, variant: oversizePost},
+	"message_list":        {run: (*Gateway).messageList, blocking: true},
+	"message_get":         {run: (*Gateway).messageGet, blocking: true},
+	"message_get_many":    {run: (*Gateway).messageGetMany, blocking: true},
+	"message_delete":      {run: (*Gateway).messageDelete},
+	"message_delete_many": {run: (*Gateway).messageDeleteMany, variant: pop},
+
+	"claim_create": {run: (*Gateway).claimCreate},
+	"claim_get":    {run: (*Gateway).claimGet, blocking: true},
+	"claim_update": {run: (*Gateway).claimUpdate, blocking: true},
+	"claim_delete": {run: (*Gateway).claimDelete, blocking: true},
+
+	"subscription_create": {run: (*Gateway).subscriptionCreate, blocking: true},
+	"subscription_get":    {run: (*Gateway).subscriptionGet, blocking: true},
+	"subscription_list":   {run: (*Gateway).subscriptionList, blocking: true},
+	"subscription_delete": {run: (*Gateway).subscriptionDelete, blocking: true},
+
+	"authenticate": {run: (*Gateway).authenticate},
+}
+
+// handlersByAction is the same by protocol's action, which is what a decoded frame holds. It is made in init because
+// handlers lead, by way of what they answer, back to the dispatch.
+var handlersByAction map[*protocol.Action]*handler
+
+func init() {
+	handlersByAction = make(map[*protocol.Action]*handler, len(handlers))
+	for name, h := range handlers {
+		handlersByAction[protocol.ActionByName(name)] = h
+	}
+}
+
+// handlerFor returns the handler of an action. A call is run by the handler that forCall returns, which may be
+// another one.
+func (g *Gateway) handlerFor(a *protocol.Action) *handler { return handlersByAction[a] }
+
+// forCall returns the handler that runs c: h itself, or its variant for calls like c. For those, blocking differs.
+func (h *handler) forCall(c *call) *handler {
+	if h.variant != nil {
+		if v := h.variant(c); v != nil {
+			return v
+		}
+	}
+	return h
+}

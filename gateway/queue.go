@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"errors"
+
+	"github.com/nusku-messaging/nusku/protocol"
+)
+
+// queueCreate handles queue_create. An existing queue stays as it is: 204.
+func (g *Gateway) queueCreate(c *call) {
+	created, err := g.backend.CreateQueue(c.context(), c.queue(), c.req.Fields.Metadata)
+	if err != nil {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	status := 204
+	if created {
+		status = 201
+	}
+	c.reply(status, textBody("Queue "+c.queue().Name+" created."))
+}
+
+// queueGet handles queue_get. A missing queue has no metadata, as on Zaqar.
+func (g *Gateway) queueGet(c *call) {
+	q, err := g.backend.Queue(c.context(), c.queue())
+	switch {
+	case errors.Is(err, protocol.ErrNoQueue):
+		c.reply(200, emptyBody)
+	case err != nil:
+		c.fail(g.wireError(c, err))
+	default:
+		c.reply(200, func(w *protocol.Writer) { w.RawJSON(q.Metadata) })
+	}
+}
+
+// queueList handles queue_list.
+func (g *Gateway) queueList(c *call) {
+	f := &c.req.Fields
+	queues, err := g.backend.Queues(c.context(), c.req.ProjectID, f.Marker, f.Limit)
+	if err != nil {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	c.reply(200, func(w *protocol.Writer) {
+		w.BeginMap(1)
+		w.Key("queues")
+		w.BeginArray(len(queues))
+		for i := range queues {
+			writeQueue(w, &queues[i], f.Detailed)
+		}
+		w.EndArray()
+		w.EndMap()
+	})
+}
+
+func writeQueue(w *protocol.Writer, q *protocol.Queue, detailed bool) {
+	if !detailed {
+		w.BeginMap(1)
+		w.Key("name")
+		w.String(q.Name)
+		w.EndMap()
+		return
+	}
+	w.BeginMap(2)
+	w.Key("name")
+	w.String(q.Name)
+	w.Key("metadata")
+	w.RawJSON(q.Metadata)
+	w.EndMap()
+}
+
+// queueDelete handles queue_delete. Subscriptions stay; their subscribers are told by a gap frame.
+func (g *Gateway) queueDelete(c *call) {
+	err := g.backend.DeleteQueue(c.context(), c.queue())
+	if err != nil && !errors.Is(err, protocol.ErrNoQueue) {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	c.reply(204, textBody("Queue "+c.queue().Name+" removed."))
+}
+
+// queueStats handles queue_get_stats. A missing queue is told with counts of zero, as on Zaqar.
+func (g *Gateway) queueStats(c *call) {
+	stats, err := g.backend.QueueStats(c.context(), c.queue())
+	switch {
+	case errors.Is(err, protocol.ErrNoQueue):
+		c.reply(404, func(w *protocol.Writer) { g.writeStats(w, &protocol.QueueStats{}) })
+	case err != nil:
+		c.fail(g.wireError(c, err))
+	default:
+		c.reply(200, func(w *protocol.Writer) { g.writeStats(w, &stats) })
+	}
+}
+
+// writeStats writes the body of a queue's statistics. Delayed messages count as free, which is what Zaqar knows.
+func (g *Gateway) writeStats(w *protocol.Writer, s *protocol.QueueStats) {
+	n := 3
+	bounds := s.Oldest != nil && s.Newest != nil
+	if bounds {
+		n = 5
+	}
+	w.BeginMap(1)
+	w.Key("messages")
+	w.BeginMap(n)
+	for _, count := range []struct {
+		key string
+		n   int64
+	}{{"claimed", s.Claimed}, {"free", s.Free + s.Delayed}, {"total", s.Total}} {
+		w.Key(count.key)
+		w.Int(count.n)
+	}
+	if bounds {
+		w.Key("newest")
+		g.writeWholeMessage(w, s.Newest, true)
+		w.Key("oldest")
+		g.writeWholeMessage(w, s.Oldest, true)
+	}
+	w.EndMap()
+	w.EndMap()
+}
+
+// queuePurge handles queue_purge. A missing queue has nothing to purge.
+func (g *Gateway) queuePurge(c *call) {
+	messages, subscriptions := c.req.Fields.Purges()
+	err := g.backend.PurgeQueue(c.context(), c.queue(), messages, subscriptions)
+	if err != nil && !errors.Is(err, protocol.ErrNoQueue) {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	if subscriptions {
+		g.hub.dropQueue(c.queue())
+	}
+	c.reply(204, emptyBody)
+}
+
+// emptyBody writes {}.
+func emptyBody(w *protocol.Writer) {
+	w.BeginMap(0)
+	w.EndMap()
+}
+
+// textBody writes a text.
+func textBody(text string) func(*protocol.Writer) {
+	return func(w *protocol.Writer) { w.String(text) }
+}
