@@ -1,0 +1,113 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/nusku-messaging/nusku/gateway"
+	"github.com/nusku-messaging/nusku/notifier"
+	"github.com/nusku-messaging/nusku/store"
+	"github.com/nusku-messaging/nusku/store/pgserver"
+)
+
+// Settings are the values, ready to be handed to the packages.
+type Settings struct {
+	// Listen is the address to listen on, host:port. Port 0 takes a free one.
+	Listen string
+	// ReadyFile is a file to which the address is written once the gateway serves; "" for none.
+	ReadyFile string
+	// Auth is how clients prove who they are: "none".
+	Auth string
+	// Insecure allows Auth "none" on an address that other machines reach.
+	Insecure bool
+
+	// DatabaseURL is a PostgreSQL to use; "" runs an embedded one.
+	DatabaseURL string
+	// ListenDatabaseURL is a direct connection to the same database; "" uses DatabaseURL.
+	ListenDatabaseURL string
+	// Postgres is the embedded PostgreSQL.
+	Postgres pgserver.Config
+
+	// LogFormat is "auto" (console on a terminal, else json), "console" or "json".
+	LogFormat string
+	LogLevel  zerolog.Level
+
+	// DrainTimeout is how long an ordered exit may take before what remains is cut. The database's own stop comes after.
+	DrainTimeout time.Duration
+
+	Gateway  gateway.Config
+	Store    store.Config
+	Notifier notifier.Config
+}
+
+// DefaultSettings returns the settings that hold when nothing is set.
+func DefaultSettings() *Settings {
+	return &Settings{
+		Listen:       "127.0.0.1:8888",
+		Auth:         authNone,
+		LogFormat:    LogAuto,
+		LogLevel:     zerolog.InfoLevel,
+		DrainTimeout: 30 * time.Second,
+		Postgres: pgserver.Config{
+			MaxConnections:  100,
+			RestartDelay:    100 * time.Millisecond,
+			RestartDelayMax: 5 * time.Second,
+			LeftoverTimeout: time.Minute,
+		},
+		Gateway:  gateway.DefaultConfig(),
+		Store:    store.DefaultConfig(),
+		Notifier: notifier.DefaultConfig(),
+	}
+}
+
+// The values of LogFormat.
+const (
+	LogAuto    = "auto"
+	LogConsole = "console"
+	LogJSON    = "json"
+)
+
+const authNone = "none"
+
+// Embedded says whether the gateway runs its own PostgreSQL.
+func (s *Settings) Embedded() bool { return s.DatabaseURL == "" }
+
+// Check says what is wrong with the settings as a whole, beyond what each must be alone.
+func (s *Settings) Check() error {
+	faults := []error{s.checkListen(), s.Gateway.Check()}
+	if !s.Embedded() { // the embedded one's address is known only when it runs
+		faults = append(faults, s.Store.Check(), s.Notifier.Check())
+	}
+	if s.Embedded() && s.ListenDatabaseURL != "" {
+		faults = append(faults, errors.New("listen-database-url is set, but database-url is not: the embedded PostgreSQL has a direct connection of its own"))
+	}
+	return errors.Join(faults...)
+}
+
+// checkListen refuses an address that others reach while everyone who reaches it may do everything.
+func (s *Settings) checkListen() error {
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %q is not host:port, like 127.0.0.1:8888: %w", s.Listen, err)
+	}
+	if s.Insecure || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("listen: %s can be reached from other machines, and this gateway does not ask its clients who they are. "+
+		"Listen on a loopback address (127.0.0.1, [::1] or localhost) and put a proxy in front that does, "+
+		"or say --insecure if everyone who reaches the address may read and write every queue", s.Listen)
+}
+
+// isLoopback says whether only this machine reaches host. No host at all means every address of the machine.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

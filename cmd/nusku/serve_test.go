@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"github.com/nusku-messaging/nusku/cmd/internal/config"
+)
+
+// client is a session with a gateway.
+type client struct {
+	t    *testing.T
+	conn *websocket.Conn
+	id   string
+}
+
+func dial(t *testing.T, addr string) *client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws://"+addr+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return &client{t: t, conn: conn, id: uuid.NewString()}
+}
+
+// ask sends a frame and returns the reply's status and body.
+func (c *client) ask(action string, body map[string]any) (status int, reply map[string]any) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	frame, err := json.Marshal(map[string]any{
+		"id": 1, "action": action, "body": body,
+		"headers": map[string]string{"Client-ID": c.id, "X-Project-ID": "p"},
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.conn.Write(ctx, websocket.MessageText, frame); err != nil {
+		c.t.Fatal(err)
+	}
+	_, answer, err := c.conn.Read(ctx)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var r struct {
+		Headers struct{ Status int }
+		Body    map[string]any
+	}
+	if err := json.Unmarshal(answer, &r); err != nil {
+		c.t.Fatalf("%v in %s", err, answer)
+	}
+	return r.Headers.Status, r.Body
+}
+
+// post posts a message and returns the status.
+func (c *client) post(body any) int {
+	c.t.Helper()
+	status, _ := c.ask("message_post", map[string]any{"queue_name": "q", "messages": []any{map[string]any{"body": body, "ttl": 300}}})
+	return status
+}
+
+// bodies lists the bodies of the queue's messages.
+func (c *client) bodies() []any {
+	c.t.Helper()
+	_, reply := c.ask("message_list", map[string]any{"queue_name": "q", "echo": true})
+	var bodies []any
+	messages, _ := reply["messages"].([]any)
+	for _, m := range messages {
+		bodies = append(bodies, m.(map[string]any)["body"])
+	}
+	return bodies
+}
+
+func httpStatus(t *testing.T, url string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	ready := filepath.Join(t.TempDir(), "ready")
+	p, addr := serve(t, dir, "--ready-file="+ready)
+
+	if written, err := os.ReadFile(ready); err != nil || strings.TrimSpace(string(written)) != addr {
+		t.Errorf("ready file has %q, error %v; the address is %s", written, err, addr)
+	}
+	for _, path := range []string{"/livez", "/readyz", "/", "/examples/try.html", "/docs/"} {
+		if status, body := httpStatus(t, "http://"+addr+path); status != http.StatusOK || body == "" {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if status := dial(t, addr).post("first"); status != http.StatusCreated {
+		t.Errorf("post: %d", status)
+	}
+
+	code, _, stderr := execute(t, "serve", "--listen=127.0.0.1:0", "--data-dir="+dir)
+	if code != exitFailed || !strings.Contains(stderr, dir) {
+		t.Errorf("a second gateway on the same data: exit code %d, %s", code, stderr)
+	}
+	code, _, stderr = execute(t, "serve", "--listen="+addr, "--data-dir="+dir)
+	if code != exitFailed || !strings.Contains(stderr, "listen on "+addr) {
+		t.Errorf("a second gateway on the same port: exit code %d, %s", code, stderr)
+	}
+
+	// Killed, it comes back with what it acknowledged.
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.wait()
+	p, addr = serve(t, dir)
+	c := dial(t, addr)
+	if bodies := c.bodies(); len(bodies) != 1 || bodies[0] != "first" {
+		t.Errorf("after kill -9 there is %v", bodies)
+	}
+
+	// Asked to stop, it tells its sessions and ends well.
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, _, err := c.conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("the session ended with %v, want 1001", err)
+	}
+	if code := p.wait(); code != exitOK {
+		t.Errorf("exit code %d after SIGTERM", code)
+	}
+	if !strings.Contains(p.written(), `"message":"stopped"`) {
+		t.Errorf("no ordered end:\n%s", p.written())
+	}
+}
+
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stderr strings.Builder
+	args := []string{"serve", "--listen=127.0.0.1:0", "--data-dir=" + dataDir(t)}
+	if code := run(ctx, args, io.Discard, &stderr); code != exitOK {
+		t.Errorf("exit code %d: %s", code, stderr.String())
+	}
+}
+
+// testNode starts a gateway in this process, for tests that look inside.
+func testNode(t *testing.T) *node {
+	t.Helper()
+	cfg := config.DefaultSettings()
+	cfg.Listen = "127.0.0.1:0"
+	cfg.Postgres.DataDir = dataDir(t)
+	cfg.Postgres.Unsafe = true
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n, err := startNode(ctx, cfg, zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.WarnLevel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func TestDatabaseDiesAndComesBack(t *testing.T) {
+	t.Parallel()
+	n := testNode(t)
+	c := dial(t, n.addr())
+	if status := c.post(0); status != http.StatusCreated {
+		t.Fatalf("post: %d", status)
+	}
+	pid := n.postgres.PID()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	stored := 1
+	for back := false; !back; back = n.postgres.PID() != pid && n.postgres.PID() != 0 && stored > 1 {
+		switch status := c.post(stored); status {
+		case http.StatusCreated:
+			stored++
+		case http.StatusServiceUnavailable:
+		default:
+			t.Fatalf("post: %d", status)
+		}
+	}
+	if got := len(c.bodies()); got < min(stored, 10) {
+		t.Errorf("%d posts were acknowledged, %d are there", stored, got)
+	}
+}
+
+func TestStartFailsWhole(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg := config.DefaultSettings()
+	cfg.Listen = taken.Addr().String()
+	cfg.Postgres.DataDir = filepath.Join(dataDir(t), "never made")
+	if _, err := startNode(t.Context(), cfg, zerolog.Nop()); err == nil {
+		t.Fatal("started on a port that is taken")
+	}
+	if _, err := os.Stat(cfg.Postgres.DataDir); !os.IsNotExist(err) {
+		t.Errorf("the data folder was made although the port is taken: %v", err)
+	}
+}

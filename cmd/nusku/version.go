@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// versionCmd is `nusku version`.
+type versionCmd struct{}
+
+// Run prints the module's version, the commit that it was built from, and Go's version.
+func (versionCmd) Run(g *globals) error {
+	_, err := fmt.Fprintln(g.stdout, version())
+	return err
+}
+
+// version says what this binary is, from what the go command recorded in it.
+func version() string {
+	number, commit, modified := "devel", "", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if info.Main.Version != "" && info.Main.Version != "(devel)" {
+			number = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision" && len(s.Value) >= 12:
+				commit = " " + s.Value[:12]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				modified = "+changes"
+			}
+		}
+	}
+	return fmt.Sprintf("nusku %s%s%s (%s %s/%s)", number, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

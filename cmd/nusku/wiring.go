@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/nusku-messaging/nusku/cmd/internal/config"
+	"github.com/nusku-messaging/nusku/gateway"
+	"github.com/nusku-messaging/nusku/notifier"
+	"github.com/nusku-messaging/nusku/protocol"
+	"github.com/nusku-messaging/nusku/store"
+	"github.com/nusku-messaging/nusku/store/pgserver"
+	"github.com/nusku-messaging/nusku/web"
+)
+
+// node is a whole gateway in this process. Its fields are in the order in which they are started; stop goes the other
+// way round, so that each part finds what it needs for as long as it runs.
+type node struct {
+	cfg *config.Settings
+	log zerolog.Logger
+
+	listener net.Listener
+	postgres *pgserver.Server // nil when a database was given
+	store    *store.Store
+	gateway  *gateway.Gateway
+	notifier *notifier.Notifier
+
+	// served gets what ended the serving of clients and is then closed; nil before that began.
+	served chan error
+}
+
+// startNode starts a gateway by cfg and returns when it serves. ctx bounds the start only. After an error nothing is
+// left running.
+func startNode(ctx context.Context, cfg *config.Settings, log zerolog.Logger) (*node, error) {
+	n := &node{cfg: cfg, log: log}
+	if err := n.start(ctx); err != nil {
+		return nil, errors.Join(err, n.stop(ctx))
+	}
+	return n, nil
+}
+
+func (n *node) start(ctx context.Context) error {
+	// First, as a port that is taken is the likeliest fault. Clients that connect before the end wait in the
+	// kernel's queue.
+	var err error
+	if n.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", n.cfg.Listen); err != nil {
+		return fmt.Errorf("listen on %s: %w", n.cfg.Listen, err)
+	}
+	if err := n.startDatabase(ctx); err != nil {
+		return err
+	}
+	if err := n.startStore(ctx); err != nil {
+		return err
+	}
+	n.cfg.Gateway.Fallback = web.Handler()
+	n.gateway = gateway.New(n.cfg.Gateway, n.store, n.log.With().Str("part", "gateway").Logger())
+	n.notifier, err = notifier.New(n.cfg.Notifier, n.store.GatewayID(), remoteChanges{n.gateway, n.store},
+		n.log.With().Str("part", "notifier").Logger())
+	if err != nil {
+		return err
+	}
+	n.store.SetObserver(localChanges{n.gateway, n.notifier})
+
+	n.store.Start()
+	n.notifier.Start()
+	n.gateway.Start()
+	n.served = make(chan error, 1)
+	go n.serve()
+	return nil
+}
+
+// serve takes clients until the gateway is stopped; stop waits for its end.
+func (n *node) serve() {
+	n.served <- n.gateway.Serve(n.listener)
+	close(n.served)
+}
+
+// startDatabase runs the embedded PostgreSQL unless a database was given.
+func (n *node) startDatabase(ctx context.Context) (err error) {
+	if !n.cfg.Embedded() {
+		return nil
+	}
+	server := n.cfg.Postgres
+	server.Log = n.log.With().Str("part", "postgres").Logger()
+	if n.postgres, err = pgserver.Start(ctx, server); err != nil {
+		return err
+	}
+	n.cfg.UseDatabase(n.postgres.URL())
+	return nil
+}
+
+// startStore brings the schema up to date and opens the store.
+func (n *node) startStore(ctx context.Context) (err error) {
+	if err := n.migrate(ctx); err != nil {
+		return err
+	}
+	n.store, err = store.Open(ctx, n.cfg.Store, n.log.With().Str("part", "store").Logger())
+	return err
+}
+
+// stop ends the gateway in order: clients are told and drained, what they were promised is stored, other gateways hear
+// of it, and the database ends last. It takes at most the configured time to drain, and as much again for the embedded
+// PostgreSQL to stop.
+func (n *node) stop(ctx context.Context) error {
+	// ctx has usually ended: that is why we stop.
+	ctx = context.WithoutCancel(ctx)
+	drain, cancel := context.WithTimeout(ctx, n.cfg.DrainTimeout)
+	defer cancel()
+	var faults []error
+	if n.gateway != nil {
+		faults = append(faults, n.gateway.Stop(drain))
+	}
+	n.stopListening()
+	if n.store != nil {
+		n.store.Stop(drain)
+	}
+	if n.notifier != nil {
+		faults = append(faults, n.notifier.Stop(drain))
+	}
+	if n.postgres != nil {
+		last, cancel := context.WithTimeout(ctx, max(n.cfg.DrainTimeout, time.Second))
+		defer cancel()
+		faults = append(faults, n.postgres.Stop(last))
+	}
+	return errors.Join(faults...)
+}
+
+// stopListening waits until nobody takes clients any more.
+func (n *node) stopListening() {
+	if n.listener != nil {
+		_ = n.listener.Close() // the gateway has closed it already if it got as far as serving
+	}
+	if n.served != nil {
+		for range n.served { // the reason was told, or is no fault as the gateway was stopped
+		}
+	}
+}
+
+// addr is the address that the gateway serves on.
+func (n *node) addr() string { return n.listener.Addr().String() }
+
+// localChanges tells this gateway's subscribers and the other gateways what the store here has done. It is the store's
+// Observer.
+type localChanges struct {
+	gateway  *gateway.Gateway
+	notifier *notifier.Notifier
+}
+
+func (c localChanges) Committed(batch []protocol.Committed) {
+	c.gateway.Committed(batch)
+	for i := range batch {
+		c.notifier.Dirty(batch[i].QueueID, batch[i].First+int64(len(batch[i].Messages))-1)
+	}
+}
+
+func (c localChanges) QueueChanged(key protocol.QueueKey, queueID int64) {
+	c.gateway.QueueChanged(key, queueID)
+	c.notifier.QueueChanged(key, queueID)
+}
+
+func (c localChanges) Released(_ protocol.QueueKey, queueID, seq int64) {
+	c.notifier.Released(queueID, seq)
+}
+
+// remoteChanges tells this gateway's subscribers and its store what other gateways have done. It is the notifier's Sink.
+type remoteChanges struct {
+	gateway *gateway.Gateway
+	store   *store.Store
+}
+
+func (c remoteChanges) Wake(queueID, head int64) { c.gateway.Wake(queueID, head) }
+
+func (c remoteChanges) QueueChanged(key protocol.QueueKey, queueID int64) {
+	c.store.HintQueueChanged(key)
+	c.gateway.QueueChanged(key, queueID)
+}
+
+func (c remoteChanges) Released(queueID, seq int64) { c.store.HintReleased(queueID, seq) }
+
+func (c remoteChanges) Reconnected() { c.gateway.Reconnected() }
