@@ -47,18 +47,19 @@ func BenchmarkDecodePost1(b *testing.B) {
 		strings.Repeat("x", 254)+`"}]},"headers":{"Client-ID":"3381af92-2b9e-11e3-b191-71861300734c","X-Project-ID":"bench"}}`), JSON)
 }
 
-// The typed pass of the standard library and of the other MessagePack library, for comparison.
+// The typed pass of the standard library and of another MessagePack library, for comparison. The latter does not check
+// what it skips.
 type stdFrame struct {
-	Action string
+	Action string `msgpack:"action"`
 	Body   struct {
 		QueueName string `json:"queue_name" msgpack:"queue_name"`
 		Messages  []struct {
 			Body json.RawMessage    `msgpack:"-"`
 			Pack msgpack.RawMessage `json:"-" msgpack:"body"`
-			TTL  int
-		}
-	}
-	Headers map[string]string
+			TTL  int                `msgpack:"ttl"`
+		} `msgpack:"messages"`
+	} `msgpack:"body"`
+	Headers map[string]string `msgpack:"headers"`
 }
 
 func BenchmarkDecodePost10EncodingJSON(b *testing.B) {

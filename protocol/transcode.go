@@ -64,7 +64,7 @@ func Transcode(dst, body []byte, from, to Codec) ([]byte, error) {
 	}
 	switch {
 	case t.cannot != "":
-		return dst, &InexpressibleError{Path: string(t.path), What: t.cannot}
+		return dst, &InexpressibleError{Path: t.path, What: t.cannot}
 	case t.failed():
 		return dst, fmt.Errorf("transcode %s: %w: %s at byte %d", from, ErrMalformed, t.fault, t.faultAt)
 	case from == to:
@@ -78,9 +78,10 @@ type transcoder struct {
 	scanner
 	out []byte
 	to  Codec
-	// path leads to the value at hand; it stays where it is when cannot is set, which says what is there.
-	path   []byte
+	// cannot says what the other codec cannot express, "" while there is nothing; path leads to it. The path is put
+	// together on the way out, so that it costs nothing while all is well.
 	cannot string
+	path   string
 }
 
 // value copies a value; false ends the walk.
@@ -131,12 +132,10 @@ func (t *transcoder) array() bool {
 	n, it := 0, t.enter()
 	for t.next(&it) {
 		t.separate(n)
-		depth := len(t.path)
-		t.path = append(strconv.AppendInt(append(t.path, '['), int64(n), 10), ']')
 		if !t.value() {
+			t.path = "[" + strconv.Itoa(n) + "]" + t.path
 			return false
 		}
-		t.path = t.path[:depth]
 		n++
 	}
 	t.close(at, n, ']')
@@ -156,12 +155,10 @@ func (t *transcoder) object() bool {
 		if t.to == JSON {
 			t.out = append(t.out, ':')
 		}
-		depth := len(t.path)
-		t.path = appendPathKey(t.path, key)
 		if !t.well() || !t.value() {
+			t.path = pathKey(key) + t.path
 			return false
 		}
-		t.path = t.path[:depth]
 		n++
 	}
 	if t.cannot != "" {
@@ -187,18 +184,18 @@ func (t *transcoder) objectKey(it *iterator) (key string, ok bool) {
 	return key, !t.failed()
 }
 
-// appendPathKey appends a key so that the path stays readable and bounded.
-func appendPathKey(path []byte, key string) []byte {
+// pathKey is a key as a step of a path, readable and bounded.
+func pathKey(key string) string {
 	if len(key) > 64 {
 		key = key[:64]
 	}
 	for i := range len(key) {
 		c := key[i]
 		if c != '_' && c != '-' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return append(strconv.AppendQuote(append(path, '['), key), ']')
+			return "[" + strconv.Quote(key) + "]"
 		}
 	}
-	return append(append(path, '.'), key...)
+	return "." + key
 }
 
 // open begins a container and returns where its head is. How many elements it has shows at its end: until then a
