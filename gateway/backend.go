@@ -10,6 +10,9 @@ import (
 
 // Backend is what the gateway needs of a store. Its methods may be called concurrently. They return the
 // errors of protocol (protocol.ErrNoQueue, …), wrapped, and stop early when their context ends.
+//
+// Queue keys may be kept for ever. All other strings and bytes that go in point into a frame: they are valid until the
+// method returns or, for an operation with a Waiter, until it is told Done.
 type Backend interface {
 	QueueBackend
 	MessageBackend

@@ -74,8 +74,7 @@ func benchFanOut(b *testing.B, subscribers, batch int) {
 	h := newTestHub(b, quietConfig())
 	defer h.stop()
 	body := []byte(`"` + strings.Repeat("x", 254) + `"`)
-	var sample chunker
-	sample = chunker{queue: "q", use: encodingSet{true}, limit: 1 << 20}
+	sample := h.chunker(testKey, encodingSet{true}, 1, 256)
 	sample.message(1, protocol.MessageID{Queue: 1, N: 1}, 300, 0, body, protocol.JSON)
 	frame := len(sample.finish()[0].frames[0].data)
 	var done sync.WaitGroup

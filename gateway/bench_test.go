@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,39 +130,37 @@ func (c *rawClient) skipFrame() error {
 	return err
 }
 
-// BenchmarkIdleSessions measures what an idle session that has spoken once costs the process, client side included in
-// none of it but the kernel's: the clients are bare sockets.
+// BenchmarkIdleSessions measures what an idle session that has spoken once costs. The clients are bare sockets of this
+// process; what they cost is measured first, by as many connections to a listener that only accepts, and subtracted.
 func BenchmarkIdleSessions(b *testing.B) {
 	const sessions = 5000
 	for range b.N {
+		bare := idleCost(b, sessions, acceptOnly(b), nil)
 		g := serveTest(b, nil)
-		clients := make([]net.Conn, 0, sessions)
 		frame := maskedFrame(true, opText, []byte(postFrame("q", "1", "1")))
-		br := bufio.NewReaderSize(nil, 4<<10)
-		goroutines, before := runtime.NumGoroutine(), residentBytes(b)
-		for range sessions {
-			c := dialRaw(b, g.addr, frame)
-			c.br = br
-			br.Reset(c.conn)
+		cost := idleCost(b, sessions, g.addr, func(conn net.Conn, br *bufio.Reader) {
+			c := &rawClient{t: b, conn: conn, br: br}
+			c.handshake(frame)
 			c.upgraded()
 			if err := c.skipFrame(); err != nil {
 				b.Fatal(err)
 			}
-			clients = append(clients, c.conn)
-			c.br = nil
-		}
-		b.ReportMetric(float64(residentBytes(b)-before)/sessions, "bytes/session")
-		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/sessions, "goroutines/session")
-		for _, c := range clients {
-			c.Close()
-		}
+		})
+		b.ReportMetric(float64(cost.resident-bare.resident/2)/sessions, "resident-B/session")
+		b.ReportMetric(float64(cost.heap-bare.heap/2)/sessions, "heap-B/session")
+		b.ReportMetric(float64(cost.stack)/sessions, "stack-B/session")
+		b.ReportMetric(float64(cost.goroutines)/sessions, "goroutines/session")
 	}
 }
 
-// residentBytes is the memory of the process after a collection.
-func residentBytes(b *testing.B) int64 {
-	runtime.GC()
-	runtime.GC()
+// processCost is what a process holds.
+type processCost struct{ resident, heap, stack, goroutines int64 }
+
+func measureProcess(b *testing.B) processCost {
+	debug.FreeOSMemory()
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
 	status, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		b.Skip("no /proc here")
@@ -170,5 +169,62 @@ func residentBytes(b *testing.B) int64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return pages * int64(os.Getpagesize())
+	return processCost{
+		resident: pages * int64(os.Getpagesize()), heap: int64(m.HeapAlloc), stack: int64(m.StackInuse),
+		goroutines: int64(runtime.NumGoroutine()),
+	}
+}
+
+// idleCost opens n connections, has each speak, and returns what they cost while they are silent.
+func idleCost(b *testing.B, n int, addr string, speak func(net.Conn, *bufio.Reader)) processCost {
+	clients := make([]net.Conn, 0, n)
+	br := bufio.NewReaderSize(nil, 4<<10)
+	before := measureProcess(b)
+	for range n {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		br.Reset(conn)
+		if speak != nil {
+			speak(conn, br)
+		}
+		clients = append(clients, conn)
+	}
+	br.Reset(nil)
+	after := measureProcess(b)
+	for _, c := range clients {
+		c.Close()
+	}
+	return processCost{
+		after.resident - before.resident, after.heap - before.heap, after.stack - before.stack,
+		after.goroutines - before.goroutines,
+	}
+}
+
+// acceptOnly listens, and holds what connects until the benchmark ends.
+func acceptOnly(b *testing.B) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		var held []net.Conn
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				break
+			}
+			held = append(held, conn)
+		}
+		for _, conn := range held {
+			conn.Close()
+		}
+	})
+	b.Cleanup(func() {
+		ln.Close()
+		accepting.Wait()
+	})
+	return ln.Addr().String()
 }

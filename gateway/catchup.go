@@ -100,7 +100,7 @@ func (h *hub) catchUp(ctx context.Context, f *feed) error {
 	var chunks []*chunk
 	complete := page.Upto >= page.Head.Last
 	if complete {
-		chunks = chunkPage(h.chunker(f.key, use), &page, cursor)
+		chunks = h.chunkPage(f.key, use, &page, cursor)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -157,7 +157,7 @@ func (h *hub) serve(ctx context.Context, f *feed) error {
 	if page.Upto <= cursor {
 		return errEmptyPage
 	}
-	chunks := chunkPage(h.chunker(f.key, use), &page, cursor)
+	chunks := h.chunkPage(f.key, use, &page, cursor)
 	for _, s := range f.deal(gen, cursor, page.Upto, chunks) {
 		s.wake()
 	}

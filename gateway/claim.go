@@ -12,7 +12,7 @@ import (
 // claimCreate handles claim_create. It answers 204 when there is nothing to claim.
 func (g *Gateway) claimCreate(c *call) {
 	f := &c.req.Fields
-	c.claim.Queue = c.queue()
+	c.claim.Queue = c.key()
 	c.claim.Limit, c.claim.TTL, c.claim.Grace = f.Limit, f.TTL, f.Grace
 	c.claim.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
 	c.claim.Abandoned = c.sess.ended
@@ -58,7 +58,7 @@ func emptyClaimID(id string) string {
 
 // claimGet handles claim_get.
 func (g *Gateway) claimGet(c *call) {
-	claim, err := g.backend.ClaimByID(c.context(), c.queue(), c.req.Fields.ClaimID)
+	claim, err := g.backend.ClaimByID(c.context(), c.key(), c.req.Fields.ClaimID)
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
@@ -78,7 +78,7 @@ func (g *Gateway) claimGet(c *call) {
 // claimUpdate handles claim_update, the renewal of a claim.
 func (g *Gateway) claimUpdate(c *call) {
 	f := &c.req.Fields
-	if err := g.backend.RenewClaim(c.context(), c.queue(), f.ClaimID, f.TTL, f.Grace); err != nil {
+	if err := g.backend.RenewClaim(c.context(), c.key(), f.ClaimID, f.TTL, f.Grace); err != nil {
 		c.fail(g.wireError(c, err))
 		return
 	}
@@ -88,7 +88,7 @@ func (g *Gateway) claimUpdate(c *call) {
 // claimDelete handles claim_delete. A claim that does not exist is released already.
 func (g *Gateway) claimDelete(c *call) {
 	id := c.req.Fields.ClaimID
-	if err := g.backend.ReleaseClaim(c.context(), c.queue(), id); err != nil && !isMissing(err) {
+	if err := g.backend.ReleaseClaim(c.context(), c.key(), id); err != nil && !isMissing(err) {
 		c.fail(g.wireError(c, err))
 		return
 	}

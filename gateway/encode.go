@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
@@ -15,7 +16,9 @@ type chunker struct {
 	use     encodingSet
 	limit   int // bytes of frames in one encoding after which a new chunk begins
 	now     time.Time
-	scratch protocol.Writer
+	scratch *protocol.Writer
+	// items and bytes are how many messages are to come, and their bodies' size: what to make room for.
+	items, bytes int
 
 	cur  *chunk
 	done []*chunk
@@ -29,11 +32,17 @@ func (b *chunker) begin(first int64) *chunk {
 	b.cur = &chunk{first: first, made: b.now, size: chunkOverhead}
 	for e, used := range b.use {
 		if used {
-			b.cur.frames[e] = &frames{}
+			b.cur.frames[e] = &frames{
+				data: make([]byte, 0, min(b.bytes+b.items*frameOverhead, b.limit+b.limit/8)),
+				ends: make([]uint32, 0, b.items),
+			}
 		}
 	}
 	return b.cur
 }
+
+// frameOverhead is about what a push has beside the message's body.
+const frameOverhead = 96
 
 // message appends message number seq.
 func (b *chunker) message(seq int64, id protocol.MessageID, ttl, age int32, body []byte, codec protocol.Codec) {
@@ -44,9 +53,11 @@ func (b *chunker) message(seq int64, id protocol.MessageID, ttl, age int32, body
 		}
 		e := encoding(e)
 		b.scratch.Reset(e.codec(), b.scratch.Buf[:0])
-		protocol.AppendNotification(&b.scratch, b.queue, id, ttl, age, body, codec, e.extended())
+		protocol.AppendNotification(b.scratch, b.queue, id, ttl, age, body, codec, e.extended())
 		f.append(e, b.scratch.Buf)
 	}
+	b.items--
+	b.bytes -= len(body)
 	b.end(seq, c.upto != nil)
 }
 
@@ -66,7 +77,7 @@ func (b *chunker) gap(g protocol.Gap) {
 		}
 		e := encoding(e)
 		b.scratch.Reset(e.codec(), b.scratch.Buf[:0])
-		protocol.AppendGap(&b.scratch, b.queue, g)
+		protocol.AppendGap(b.scratch, b.queue, g)
 		f.append(e, b.scratch.Buf)
 	}
 	b.end(g.To, true)
@@ -99,12 +110,52 @@ func (b *chunker) cut() {
 	b.cur = nil
 }
 
-// finish returns the chunks.
+// finish returns the chunks. The chunker must not be used any more.
 func (b *chunker) finish() []*chunk {
 	if b.cur != nil {
 		b.cut()
 	}
+	if cap(b.scratch.Buf) <= maxKept {
+		scratchPool.Put(b.scratch)
+	}
+	b.scratch = nil
 	return b.done
+}
+
+// scratchPool holds the writers in which chunkers encode one payload after the other.
+var scratchPool = sync.Pool{New: func() any { return new(protocol.Writer) }}
+
+// chunker returns a chunker for so many messages of a queue, whose bodies have so many bytes.
+func (h *hub) chunker(key protocol.QueueKey, use encodingSet, items, bytes int) *chunker {
+	return &chunker{
+		queue: key.Name, use: use, limit: h.cfg.ChunkBytes, now: time.Now(),
+		scratch: scratchPool.Get().(*protocol.Writer), items: items, bytes: bytes,
+	}
+}
+
+// chunkCommit builds the chunks of what a flush stored.
+func (h *hub) chunkCommit(c *protocol.Committed, use encodingSet) []*chunk {
+	bytes := 0
+	for i := range c.Messages {
+		bytes += len(c.Messages[i].Body)
+	}
+	b := h.chunker(c.Queue, use, len(c.Messages), bytes)
+	for i := range c.Messages {
+		m := &c.Messages[i]
+		b.message(c.First+int64(i), c.IDs[i], m.TTL, 0, m.Body, m.Codec)
+	}
+	return b.finish()
+}
+
+// chunkPage builds the chunks of a page read behind cursor.
+func (h *hub) chunkPage(key protocol.QueueKey, use encodingSet, page *protocol.FeedPage, cursor int64) []*chunk {
+	bytes := 0
+	for i := range page.Messages {
+		bytes += len(page.Messages[i].Body)
+	}
+	b := h.chunker(key, use, len(page.Messages), bytes)
+	b.page(page, cursor)
+	return b.finish()
 }
 
 // append adds one frame with its WebSocket header.
@@ -130,9 +181,9 @@ func appendGap(dst []byte, e encoding, queue string, g protocol.Gap) []byte {
 	return appendPush(dst, e, w.Buf)
 }
 
-// chunkPage builds the chunks of a page read behind cursor. A hole that the page does not explain is told as
-// consumed: a number that is skipped in silence would break the promise that a subscriber is told.
-func chunkPage(b *chunker, page *protocol.FeedPage, cursor int64) []*chunk {
+// page appends a page read behind cursor. A hole that the page does not explain is told as consumed: a number that is
+// skipped in silence would break the promise that a subscriber is told.
+func (b *chunker) page(page *protocol.FeedPage, cursor int64) {
 	gaps := page.Gaps
 	next := cursor + 1
 	// fill tells of the numbers [next, upto], which no message has.
@@ -163,5 +214,4 @@ func chunkPage(b *chunker, page *protocol.FeedPage, cursor int64) []*chunk {
 		next = m.Seq + 1
 	}
 	fill(page.Upto)
-	return b.finish()
 }

@@ -253,11 +253,6 @@ func (h *hub) allFeeds() []*feed {
 	return list
 }
 
-// chunker returns a chunker for a queue.
-func (h *hub) chunker(key protocol.QueueKey, use encodingSet) *chunker {
-	return &chunker{queue: key.Name, use: use, limit: h.cfg.ChunkBytes, now: time.Now()}
-}
-
 // committed takes what a flush of this gateway stored. It encodes what local subscribers need and leaves the rest to
 // the workers: it runs on the flusher's goroutine.
 func (h *hub) committed(batch []protocol.Committed) {
@@ -271,11 +266,7 @@ func (h *hub) committed(batch []protocol.Committed) {
 		if !ok {
 			continue
 		}
-		b := h.chunker(f.key, use)
-		for i, m := range c.Messages {
-			b.message(c.First+int64(i), c.IDs[i], m.TTL, 0, m.Body, m.Codec)
-		}
-		fan, read := f.add(c.QueueID, b.finish())
+		fan, read := f.add(c.QueueID, h.chunkCommit(c, use))
 		if fan {
 			h.fan.add(f)
 		}

@@ -9,7 +9,7 @@ import (
 
 // messagePost handles message_post. It answers once the messages are committed.
 func (g *Gateway) messagePost(c *call) {
-	c.post.Queue = c.queue()
+	c.post.Queue = c.key()
 	c.post.ClientID = c.req.ClientUUID
 	c.post.Messages = c.req.Fields.Messages
 	c.post.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
@@ -42,7 +42,7 @@ func finishPost(c *call) {
 }
 
 var explainPostLimit = &handler{blocking: true, run: func(g *Gateway, c *call) {
-	q, err := g.backend.Queue(c.context(), c.queue())
+	q, err := g.backend.Queue(c.context(), c.key())
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
@@ -64,7 +64,7 @@ func oversizePost(c *call) *handler {
 }
 
 var refusePost = &handler{blocking: true, run: func(g *Gateway, c *call) {
-	if _, err := g.backend.CreateQueue(c.context(), c.queue(), nil); err != nil {
+	if _, err := g.backend.CreateQueue(c.context(), c.key(), nil); err != nil {
 		c.fail(g.wireError(c, err))
 		return
 	}
@@ -74,7 +74,7 @@ var refusePost = &handler{blocking: true, run: func(g *Gateway, c *call) {
 // messageList handles message_list.
 func (g *Gateway) messageList(c *call) {
 	f := &c.req.Fields
-	messages, err := g.backend.Messages(c.context(), c.queue(), protocol.MessagePage{
+	messages, err := g.backend.Messages(c.context(), c.key(), protocol.MessagePage{
 		Marker: f.Marker, Limit: f.Limit, Echo: f.Echo, ClientID: c.req.ClientUUID,
 		IncludeClaimed: f.IncludeClaimed, IncludeDelayed: f.IncludeDelayed,
 	})
@@ -83,7 +83,7 @@ func (g *Gateway) messageList(c *call) {
 
 // messageGet handles message_get. Its body's "messages" is one object, as on Zaqar.
 func (g *Gateway) messageGet(c *call) {
-	m, err := g.backend.Message(c.context(), c.queue(), c.req.Fields.MessageID)
+	m, err := g.backend.Message(c.context(), c.key(), c.req.Fields.MessageID)
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
@@ -98,7 +98,7 @@ func (g *Gateway) messageGet(c *call) {
 
 // messageGetMany handles message_get_many. Messages that do not exist are left out.
 func (g *Gateway) messageGetMany(c *call) {
-	messages, err := g.backend.MessagesByID(c.context(), c.queue(), c.req.Fields.MessageIDs)
+	messages, err := g.backend.MessagesByID(c.context(), c.key(), c.req.Fields.MessageIDs)
 	g.replyMessages(c, messages, err)
 }
 
@@ -146,7 +146,7 @@ func (g *Gateway) deleteMessages(c *call, ids ...string) {
 		c.reply(204, emptyBody)
 		return
 	}
-	c.del.Queue = c.queue()
+	c.del.Queue = c.key()
 	c.del.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
 	c.del.Waiter = c
 	c.finish = finishDelete
@@ -170,7 +170,7 @@ func pop(c *call) *handler {
 }
 
 var popMessages = &handler{blocking: true, run: func(g *Gateway, c *call) {
-	messages, err := g.backend.PopMessages(c.context(), c.queue(), c.req.Fields.Pop)
+	messages, err := g.backend.PopMessages(c.context(), c.key(), c.req.Fields.Pop)
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // testSource gives left frames of its name, per of them at a time.
@@ -130,4 +131,18 @@ func TestOutboundNewestPongOnly(t *testing.T) {
 		t.Errorf("pong that waits: %q", s.out.pong)
 	}
 	s.out.writing = false
+}
+
+// A subscriber that never reads holds one batch of pushes, and is cut off once its socket takes nothing.
+func TestOutboundSubscriberNeverReads(t *testing.T) {
+	t.Parallel()
+	g := serveTest(t, func(c *Config) { c.WriteTimeout = 100 * time.Millisecond })
+	_, s := one(t, g)
+	s.out.wake(&testSource{name: string(bytes.Repeat([]byte{'x'}, 10_000)), left: 1 << 30, per: 7})
+	eventually(t, "the session is cut off", func() bool {
+		if used, limit := g.memory.used.Load(), int64(g.cfg.Push.ChunkBytes+7*10_010); used > limit {
+			t.Fatalf("%d bytes held, want at most %d", used, limit)
+		}
+		return len(g.openSessions()) == 0
+	})
 }

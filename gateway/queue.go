@@ -8,7 +8,7 @@ import (
 
 // queueCreate handles queue_create. An existing queue stays as it is: 204.
 func (g *Gateway) queueCreate(c *call) {
-	created, err := g.backend.CreateQueue(c.context(), c.queue(), c.req.Fields.Metadata)
+	created, err := g.backend.CreateQueue(c.context(), c.key(), c.req.Fields.Metadata)
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
@@ -17,12 +17,12 @@ func (g *Gateway) queueCreate(c *call) {
 	if created {
 		status = 201
 	}
-	c.reply(status, textBody("Queue "+c.queue().Name+" created."))
+	c.reply(status, textBody("Queue "+c.key().Name+" created."))
 }
 
 // queueGet handles queue_get. A missing queue has no metadata, as on Zaqar.
 func (g *Gateway) queueGet(c *call) {
-	q, err := g.backend.Queue(c.context(), c.queue())
+	q, err := g.backend.Queue(c.context(), c.key())
 	switch {
 	case errors.Is(err, protocol.ErrNoQueue):
 		c.reply(200, emptyBody)
@@ -71,17 +71,17 @@ func writeQueue(w *protocol.Writer, q *protocol.Queue, detailed bool) {
 
 // queueDelete handles queue_delete. Subscriptions stay; their subscribers are told by a gap frame.
 func (g *Gateway) queueDelete(c *call) {
-	err := g.backend.DeleteQueue(c.context(), c.queue())
+	err := g.backend.DeleteQueue(c.context(), c.key())
 	if err != nil && !errors.Is(err, protocol.ErrNoQueue) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(204, textBody("Queue "+c.queue().Name+" removed."))
+	c.reply(204, textBody("Queue "+c.key().Name+" removed."))
 }
 
 // queueStats handles queue_get_stats. A missing queue is told with counts of zero, as on Zaqar.
 func (g *Gateway) queueStats(c *call) {
-	stats, err := g.backend.QueueStats(c.context(), c.queue())
+	stats, err := g.backend.QueueStats(c.context(), c.key())
 	switch {
 	case errors.Is(err, protocol.ErrNoQueue):
 		c.reply(404, func(w *protocol.Writer) { g.writeStats(w, &protocol.QueueStats{}) })
@@ -122,13 +122,13 @@ func (g *Gateway) writeStats(w *protocol.Writer, s *protocol.QueueStats) {
 // queuePurge handles queue_purge. A missing queue has nothing to purge.
 func (g *Gateway) queuePurge(c *call) {
 	messages, subscriptions := c.req.Fields.Purges()
-	err := g.backend.PurgeQueue(c.context(), c.queue(), messages, subscriptions)
+	err := g.backend.PurgeQueue(c.context(), c.key(), messages, subscriptions)
 	if err != nil && !errors.Is(err, protocol.ErrNoQueue) {
 		c.fail(g.wireError(c, err))
 		return
 	}
 	if subscriptions {
-		g.hub.dropQueue(c.queue())
+		g.hub.dropQueue(c.key())
 	}
 	c.reply(204, emptyBody)
 }

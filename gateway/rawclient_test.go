@@ -42,14 +42,20 @@ func dialPlain(t testing.TB, addr string) *rawClient {
 // dialRaw connects and sends a handshake with the bytes of first right behind it, in the same packet.
 func dialRaw(t testing.TB, addr string, first []byte, headers ...string) *rawClient {
 	t.Helper()
+	c := dialPlain(t, addr)
+	c.handshake(first, headers...)
+	return c
+}
+
+// handshake asks for an upgrade.
+func (c *rawClient) handshake(first []byte, headers ...string) {
+	c.t.Helper()
 	handshake := "GET /any/path HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 	for _, h := range headers {
 		handshake += h + "\r\n"
 	}
-	c := dialPlain(t, addr)
 	c.write(append([]byte(handshake+"\r\n"), first...))
-	return c
 }
 
 // openRaw connects and waits for the upgrade.
@@ -131,7 +137,7 @@ func (c *rawClient) readFrame() (opcode byte, payload []byte, err error) {
 	return opcode, payload, err
 }
 
-// receive reads the next data frame.
+// receive reads the next data frame and answers pings on the way.
 func (c *rawClient) receive() string {
 	c.t.Helper()
 	for {
@@ -142,6 +148,8 @@ func (c *rawClient) receive() string {
 		switch opcode {
 		case opText, opBinary:
 			return string(payload)
+		case opPing:
+			c.write(maskedFrame(true, opPong, payload))
 		case opClose:
 			c.t.Fatalf("receive: closed with %d %q", binary.BigEndian.Uint16(payload), payload[2:])
 		}

@@ -27,6 +27,8 @@ type sessionBackend struct {
 	createQueue func(ctx context.Context, name string) error
 	page        []protocol.Message
 	down        atomic.Bool
+	// onPost is called by Post.
+	onPost func(*protocol.Post)
 }
 
 func newSessionBackend() *sessionBackend {
@@ -34,6 +36,9 @@ func newSessionBackend() *sessionBackend {
 }
 
 func (b *sessionBackend) Post(p *protocol.Post) {
+	if b.onPost != nil {
+		b.onPost(p)
+	}
 	if b.hold.Load() {
 		b.posts <- p
 		return
@@ -195,10 +200,13 @@ func TestTooBigFrame(t *testing.T) {
 	other := openRaw(t, g.addr)
 	for _, fin := range []bool{true, false} {
 		c := openRaw(t, g.addr)
-		frame := maskedFrame(fin, opText, make([]byte, 2<<20))
-		c.write(frame)
+		c.write(maskedFrame(fin, opText, make([]byte, 2<<20)))
 		c.expectClose(1009)
 	}
+	// More than the socket's buffers hold: the client can send all of it before it reads, and is not reset.
+	c := openRaw(t, g.addr)
+	c.write(maskedFrame(true, opText, make([]byte, 32<<20)))
+	c.expectClose(1009)
 	exact := `"` + strings.Repeat(" ", 1<<20-2) + `"`
 	other.sendText(exact)
 	other.expect(`"status":400`)
@@ -334,6 +342,47 @@ func TestReplyOrder(t *testing.T) {
 	}
 }
 
+// Frames that waited in a lane are started before those that come while they are.
+func TestLaneStartsInOrderSent(t *testing.T) {
+	t.Parallel()
+	g := serveTest(t, nil)
+	created, goOn := make(chan struct{}), make(chan struct{})
+	g.backend.createQueue = func(context.Context, string) error { <-created; return nil }
+	var order []string
+	posting := make(chan struct{}, 1)
+	g.backend.onPost = func(p *protocol.Post) {
+		order = append(order, string(p.Messages[0].Body))
+		if len(order) == 1 {
+			posting <- struct{}{}
+			<-goOn
+		}
+	}
+	c := openRaw(t, g.addr)
+	c.sendText(actionFrame("queue_create", `{"queue_name": "q"}`, "0"))
+	c.sendText(postFrame("q", "1", "1"))
+	c.sendText(postFrame("q", "2", "2"))
+	s := g.openSessions()[0]
+	outstanding := func(n int) func() bool {
+		return func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.outstanding == n
+		}
+	}
+	eventually(t, "all are taken", outstanding(3))
+	close(created)
+	<-posting
+	c.sendText(postFrame("q", "3", "3"))
+	eventually(t, "the last is taken", outstanding(3))
+	close(goOn)
+	for i := range 4 {
+		c.expect(fmt.Sprintf(`"id":%d,`, i), `"status":201`)
+	}
+	if got := fmt.Sprint(order); got != "[1 2 3]" {
+		t.Errorf("posts were made in the order %s", got)
+	}
+}
+
 // All replies of a batch leave in one write.
 func TestFlushMergesReplies(t *testing.T) {
 	t.Parallel()
@@ -344,15 +393,26 @@ func TestFlushMergesReplies(t *testing.T) {
 	for i := range n {
 		c.sendText(postFrame("q", "1", fmt.Sprint(i)))
 	}
-	var waiters []protocol.Waiter
+	var posts []*protocol.Post
 	for range n {
-		p := <-g.backend.posts
-		waiters = append(waiters, p.Waiter)
-		g.backend.commit(p)
+		posts = append(posts, <-g.backend.posts)
 	}
 	s := g.openSessions()[0]
-	if got := s.out.pending.Load(); got == 0 {
-		t.Error("replies left before Flush")
+	eventually(t, "the reader waits for input", func() bool {
+		s.out.mu.Lock()
+		defer s.out.mu.Unlock()
+		return !s.out.corked
+	})
+	var waiters []protocol.Waiter
+	for i, p := range posts {
+		waiters = append(waiters, p.Waiter)
+		g.backend.commit(p)
+		s.out.mu.Lock()
+		writing := s.out.writing
+		s.out.mu.Unlock()
+		if writing {
+			t.Fatalf("a reply is written before Flush, at reply %d", i)
+		}
 	}
 	for _, w := range waiters {
 		w.Flush()
@@ -409,7 +469,7 @@ func TestOutstandingBound(t *testing.T) {
 	t.Parallel()
 	g := serveTest(t, func(c *Config) {
 		c.MaxOutstanding = 5
-		c.PingInterval, c.PongTimeout = 10*time.Millisecond, 10*time.Millisecond
+		c.PingInterval, c.PongTimeout = 100*time.Millisecond, 100*time.Millisecond
 	})
 	g.backend.hold.Store(true)
 	c := openRaw(t, g.addr)
@@ -422,7 +482,7 @@ func TestOutstandingBound(t *testing.T) {
 	}
 	s := g.openSessions()[0]
 	eventually(t, "reader waits", s.stalled.Load)
-	quiet := time.NewTimer(100 * time.Millisecond) // several pong timeouts
+	quiet := time.NewTimer(500 * time.Millisecond) // several pong timeouts
 	<-quiet.C
 	if n := len(g.backend.posts); n != 0 {
 		t.Fatalf("%d frames beyond the bound were taken", n)
@@ -523,11 +583,21 @@ func TestSessionDefaults(t *testing.T) {
 	c := openRaw(t, g.addr)
 	c.sendText(bare)
 	c.expect(`"status":400`)
+	g.backend.hold.Store(true)
+	c.sendText(postFrame("q", "1", "1")) // authenticate waits for it
+	post := <-g.backend.posts
+	g.backend.hold.Store(false)
 	var both []byte
 	both = appendMasked(both, true, opText, []byte(`{"action": "authenticate", "headers": {"X-Auth-Token": "t", `+
 		`"X-Project-ID": "p", "Client-ID": "11111111-1111-1111-1111-111111111111"}}`))
 	both = appendMasked(both, true, opText, []byte(bare))
 	c.write(both)
+	s := g.openSessions()[0]
+	eventually(t, "the session waits", s.stalled.Load)
+	w := post.Waiter
+	g.backend.commit(post)
+	w.Flush()
+	c.expect(`"id":1,`)
 	c.expect(`"status":200`, "Authentified.")
 	c.expect(`"status":201`)
 

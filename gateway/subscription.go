@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +19,7 @@ func isMissing(err error) bool {
 func (g *Gateway) subscriptionCreate(c *call) {
 	f := &c.req.Fields
 	sub := &protocol.Subscription{
-		ID: uuid.New(), Queue: c.queue(), Subscriber: f.Subscriber, TTL: f.TTL, Options: f.Options,
+		ID: uuid.New(), Queue: c.key(), Subscriber: f.Subscriber, TTL: f.TTL, Options: f.Options,
 	}
 	if sub.Options == nil {
 		sub.Options = []byte("{}")
@@ -39,8 +38,6 @@ func (g *Gateway) subscriptionCreate(c *call) {
 // subscribeSocket makes the session's socket a subscriber. The head is read before anything is promised: the marker in
 // the reply names it, and from it on nothing is missed. Pushes begin once the reply is on its way.
 func (g *Gateway) subscribeSocket(c *call, sub *protocol.Subscription) {
-	// The feed outlives the frame that the names point into.
-	sub.Queue = protocol.QueueKey{Project: strings.Clone(sub.Queue.Project), Name: strings.Clone(sub.Queue.Name)}
 	sub.Socket = true
 	sub.Subscriber = "http://" + c.sess.conn.LocalAddr().String() + "/" + c.sess.id.String()
 	head, err := g.backend.Head(c.context(), sub.Queue)
@@ -118,7 +115,7 @@ func writeSubscribed(w *protocol.Writer, c *call, sub *protocol.Subscription, ma
 // subscriptionList handles subscription_list.
 func (g *Gateway) subscriptionList(c *call) {
 	f := &c.req.Fields
-	subs, err := g.backend.Subscriptions(c.context(), c.queue(), f.Marker, f.Limit)
+	subs, err := g.backend.Subscriptions(c.context(), c.key(), f.Marker, f.Limit)
 	if err != nil && !isMissing(err) {
 		c.fail(g.wireError(c, err))
 		return
@@ -143,7 +140,7 @@ func (g *Gateway) subscriptionGet(c *call) {
 		c.fail(g.wireError(c, protocol.ErrNoSubscription))
 		return
 	}
-	sub, err := g.backend.Subscription(c.context(), c.queue(), id)
+	sub, err := g.backend.Subscription(c.context(), c.key(), id)
 	if errors.Is(err, protocol.ErrNoQueue) {
 		err = protocol.ErrNoSubscription
 	}
@@ -177,12 +174,12 @@ func writeSubscription(w *protocol.Writer, sub *protocol.Subscription) {
 func (g *Gateway) subscriptionDelete(c *call) {
 	text := c.req.Fields.SubscriptionID
 	if id, err := uuid.Parse(text); err == nil {
-		err := g.backend.DeleteSubscription(c.context(), c.queue(), id)
+		err := g.backend.DeleteSubscription(c.context(), c.key(), id)
 		if err != nil && !isMissing(err) {
 			c.fail(g.wireError(c, err))
 			return
 		}
-		g.hub.drop(c.queue(), id, &c.sess.subs)
+		g.hub.drop(c.key(), id, &c.sess.subs)
 	}
 	c.reply(204, textBody("Subscription "+text+" removed."))
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
+	"github.com/nusku-messaging/nusku/store/storetest"
 )
 
 func TestClaimShowsWhatTheWireShows(t *testing.T) {
@@ -160,6 +161,25 @@ func TestReleaseLowersTheFloor(t *testing.T) {
 	}
 	other.HintReleased(first.Messages[0].ID.Queue, 1)
 	wantSeqs(t, "claim elsewhere after the hint", w.claim(other, key, 3).Messages, 1, 2, 3)
+}
+
+// A release while a claim is under way counts, although that claim looked further on.
+func TestReleaseDuringAClaim(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := storetest.NewProxy(t, w.url)
+	s, key := w.store(proxy.URL(), func(c *Config) { c.Claims.Rescan = time.Hour }), newKey()
+	w.post(s, key, 100)
+	first := w.claim(s, key, 3)
+	w.claim(s, key, 1) // the rescan that the first claim of a queue is, is over
+	held, let := proxy.HoldSync(storetest.Match{SQL: "claim_first = c.first"})
+	second, done := startClaim(s, key, 3, 300, 60)
+	<-held
+	wantErr(t, "release", s.ReleaseClaim(t.Context(), key, first.ClaimID), nil)
+	let()
+	<-done
+	wantSeqs(t, "claim that was under way", second.Messages, 5, 6, 7)
+	wantSeqs(t, "claim after it", w.claim(s, key, 3).Messages, 1, 2, 3)
 }
 
 func (w *world) storeWithWitness(edit func(*Config)) (*Store, protocol.QueueKey, *witness) {

@@ -26,7 +26,6 @@ type claimer struct {
 	byID     map[int64]*claimQueue
 	ready    []*claimQueue
 	waiting  int
-	running  int
 	stopping bool
 }
 
@@ -157,8 +156,8 @@ func (c *claimer) runWorker(ctx context.Context) {
 	defer c.mu.Unlock()
 	for {
 		for len(c.ready) == 0 {
-			if c.stopping && c.waiting == 0 && c.running == 0 {
-				c.work.Broadcast()
+			// A queue that another worker has comes back through that worker.
+			if c.stopping {
 				return
 			}
 			c.work.Wait()
@@ -166,16 +165,14 @@ func (c *claimer) runWorker(ctx context.Context) {
 		q := c.ready[0]
 		c.ready = c.ready[1:]
 		q.queued, q.running = false, true
-		c.running++
 		c.mu.Unlock()
 		q.turn(ctx)
 		c.mu.Lock()
-		c.running--
 		q.running = false
 		if q.queued {
 			c.ready = append(c.ready, q)
+			c.work.Signal()
 		}
-		c.work.Broadcast()
 	}
 }
 

@@ -36,7 +36,7 @@ type Config struct {
 	// up then. PostWait to 10 min, default 4.5 s.
 	PostTimeout time.Duration
 	// FlushRows and FlushBytes bound one flush. One post that is larger is flushed alone. 1 to 100,000 rows, default
-	// 1000; 1 KiB to 1 GiB, default 4 MiB.
+	// 1000; 1 KiB to 256 MiB, default 4 MiB.
 	FlushRows  int
 	FlushBytes int
 	// FlushSimpleQueues is up to how many queues a flush uses one statement per queue rather than one for all,
@@ -59,7 +59,7 @@ type Config struct {
 
 	// PromotePoll is how often delayed messages of others are looked for, 10 ms to 1 min, default 1 s.
 	PromotePoll time.Duration
-	// PromoteRows and PromoteBytes bound one transaction of the promoter, 1 to 100,000, default 500; 1 KiB to 1 GiB,
+	// PromoteRows and PromoteBytes bound one transaction of the promoter, 1 to 100,000, default 500; 1 KiB to 256 MiB,
 	// default 4 MiB.
 	PromoteRows  int
 	PromoteBytes int
@@ -165,13 +165,13 @@ func (c *Config) ranges() []settingRange {
 		d("IdleInTransactionTimeout", c.IdleInTransactionTimeout, s, 10*m), d("TCPUserTimeout", c.TCPUserTimeout, s, 10*m),
 		n("PostWaitRows", c.PostWaitRows, 1000, 10_000_000), n("PostWaitBytes", c.PostWaitBytes, 1<<20, 64<<30),
 		d("PostWait", c.PostWait, 10*ms, 10*m), d("PostTimeout", c.PostTimeout, c.PostWait, 10*m),
-		n("FlushRows", c.FlushRows, 1, 100_000), n("FlushBytes", c.FlushBytes, 1<<10, 1<<30),
+		n("FlushRows", c.FlushRows, 1, 100_000), n("FlushBytes", c.FlushBytes, 1<<10, 256<<20),
 		n("FlushSimpleQueues", c.FlushSimpleQueues, 0, 1000), d("FlushLockTimeout", c.FlushLockTimeout, 10*ms, m),
 		n("QueueCacheSize", c.QueueCacheSize, 16, 10_000_000), d("QueueCacheAge", c.QueueCacheAge, 0, 10*m),
 		n("ResolveConcurrency", c.ResolveConcurrency, 1, 1000),
 		n("DefaultMessageTTL", int(c.DefaultMessageTTL), 1, 1<<31-1),
 		d("PromotePoll", c.PromotePoll, 10*ms, m), n("PromoteRows", c.PromoteRows, 1, 100_000),
-		n("PromoteBytes", c.PromoteBytes, 1<<10, 1<<30),
+		n("PromoteBytes", c.PromoteBytes, 1<<10, 256<<20),
 		d("SweepInterval", c.SweepInterval, 10*ms, h), d("SweepFullInterval", c.SweepFullInterval, 100*ms, 24*h),
 		n("SweepShare", c.SweepShare, 1, 100), n("SweepRows", c.SweepRows, 10, 100_000),
 		d("TombstoneHorizon", c.TombstoneHorizon, s, 24*h),

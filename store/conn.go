@@ -64,6 +64,10 @@ func prepareConn(cc *pgconn.Config, cfg *Config, settings string) {
 		},
 	}
 	cc.DialFunc = dialer.DialContext
+	if cc.ValidateConnect == nil {
+		// A standby's answers are late, and nothing can be decided on them.
+		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 	cc.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		if err := conn.Exec(ctx, settings).Close(); err != nil {
 			return fmt.Errorf("apply session settings: %w", err)
@@ -85,7 +89,8 @@ func sessionSettings(cfg *Config, lockTimeout time.Duration) string {
 	sec := func(d time.Duration) string { return strconv.FormatInt(int64(max(time.Second, d)/time.Second), 10) }
 	settings := [][2]string{
 		{"plan_cache_mode", "force_generic_plan"},
-		{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}, {"jit", "off"},
+		{"enable_seqscan", "off"}, {"enable_bitmapscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},
+		{"jit", "off"},
 		{"default_transaction_isolation", "'read committed'"}, {"default_transaction_read_only", "off"},
 		{"lock_timeout", ms(lockTimeout)},
 		{"statement_timeout", ms(cfg.StatementTimeout)},

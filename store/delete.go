@@ -44,6 +44,7 @@ type deleteWait struct {
 	// items are the ids whose fate is open.
 	items   []deleteItem
 	ready   bool // info, refs and items are set
+	fenced  bool // one of the claims was live: it let a message be deleted
 	failed  int  // the lowest index with an error
 	tries   int
 	retryAt time.Time

@@ -99,6 +99,11 @@ func (d *deletes) deleteAll(ctx context.Context, waits []*deleteWait) error {
 	if err := row.Scan(&gone); err != nil {
 		return d.s.classifyWrite(err)
 	}
+	for _, place := range gone {
+		if b.fence[place-1] > 0 {
+			b.owner[place-1].w.fenced = true
+		}
+	}
 	b.settled(gone)
 	return nil
 }
@@ -171,6 +176,9 @@ func (d *deletes) refusal(ctx context.Context, w *deleteWait, holder int64) erro
 		if ref.batch == holder {
 			return nil
 		}
+	}
+	if w.fenced {
+		return protocol.ErrNotClaimedBy
 	}
 	for _, ref := range w.refs {
 		var lives bool

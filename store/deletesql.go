@@ -54,12 +54,13 @@ WHERE m.seq > (SELECT c.purged_upto FROM queue_seq c WHERE c.id = ($1::bigint[])
 const claimLivesSQL = `SELECT EXISTS (SELECT FROM message m WHERE ` + liveClaimSQL + `)`
 
 // Messages in the inbox. A promotion moves a row from inbox to promoted in one transaction, so an id that is not in
-// inbox, looked up first, and not in promoted, looked up after that, is gone.
+// inbox, looked up first, and not in promoted, looked up after that, is gone. "+ 0" keeps the planner from reading all
+// delayed messages of a queue through the index on queue_id.
 const (
 	inboxDeleteSQL = `
 DELETE FROM inbox WHERE ctid = ANY (ARRAY (
-	SELECT ctid FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id = $1 FOR UPDATE SKIP LOCKED))
+	SELECT ctid FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id + 0 = $1 FOR UPDATE SKIP LOCKED))
 RETURNING id`
-	inboxLeftSQL = `SELECT id FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id = $1`
+	inboxLeftSQL = `SELECT id FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id + 0 = $1`
 	promotedSQL  = `SELECT inbox_id, seq FROM promoted WHERE queue_id = $1 AND inbox_id = ANY ($2::bigint[])`
 )

@@ -24,7 +24,8 @@ ORDER BY m.seq LIMIT $6::int`
 
 // messagesByIDSQL returns those of the numbers $2 of queue $1 that there is a message of.
 const messagesByIDSQL = `
-SELECT ` + messageColumns + ` FROM unnest($2::bigint[]) AS u(s) JOIN message m ON m.queue_id = $1 AND m.seq = u.s
+SELECT ` + messageColumns + `, m.claim_batch, m.claim_first, m.claim_last
+FROM unnest($2::bigint[]) AS u(s) JOIN message m ON m.queue_id = $1 AND m.seq = u.s
 WHERE m.seq > (SELECT purged_upto FROM queue_seq WHERE id = $1)
 	AND m.expires_at > now() AND m.claim_expires_at < 'infinity'`
 
@@ -32,9 +33,12 @@ WHERE m.seq > (SELECT purged_upto FROM queue_seq WHERE id = $1)
 const delayedColumns = `0::bigint, i.id, i.created_at, now(), i.ttl, 0, '-infinity'::timestamptz,
 	i.codec, i.client_id, NULL::bytea, i.body`
 
+// noClaimColumns follow delayedColumns where messagesByIDSQL has a claim's.
+const noClaimColumns = `NULL::bigint, NULL::bigint, NULL::bigint`
+
 const (
 	delayedByIDSQL = `
-SELECT ` + delayedColumns + ` FROM inbox i WHERE i.id = ANY ($2::bigint[]) AND i.queue_id = $1`
+SELECT ` + delayedColumns + `, ` + noClaimColumns + ` FROM inbox i WHERE i.id = ANY ($2::bigint[]) AND i.queue_id + 0 = $1`
 	// delayedSQL lists delayed messages of queue $1 in the order in which they become due, after the one with the id
 	// $2 (0: from the first), not those that client $3 posted unless it is null, at most $4.
 	delayedSQL = `
@@ -170,11 +174,22 @@ func (s *Store) Message(ctx context.Context, key protocol.QueueKey, id string) (
 	if len(found) == 0 {
 		return nil, fmt.Errorf("read message: %w", protocol.ErrNoMessage)
 	}
+	found[0].ClaimID = ""
 	return &found[0], nil
 }
 
-// MessagesByID returns messages in the order asked for, leaving out ids of no message. A missing queue has none.
+// MessagesByID returns messages in the order asked for, leaving out ids of no message. A missing queue has none. No
+// message carries a claim id, as on Zaqar.
 func (s *Store) MessagesByID(ctx context.Context, key protocol.QueueKey, ids []string) ([]protocol.Message, error) {
+	messages, err := s.messagesWithClaims(ctx, key, ids)
+	for i := range messages {
+		messages[i].ClaimID = ""
+	}
+	return messages, err
+}
+
+// messagesWithClaims is MessagesByID, but messages carry the id of the claim that holds them.
+func (s *Store) messagesWithClaims(ctx context.Context, key protocol.QueueKey, ids []string) ([]protocol.Message, error) {
 	parsed, latest := make([]protocol.MessageID, 0, len(ids)), int64(0)
 	for _, text := range ids {
 		if id, err := protocol.ParseMessageID(text); err == nil {
@@ -196,7 +211,7 @@ func (s *Store) MessagesByID(ctx context.Context, key protocol.QueueKey, ids []s
 	return found, nil
 }
 
-// messagesByID reads messages of one queue; ids of others are ids of no message.
+// messagesByID reads messages of one queue, with the ids of their claims; ids of others are ids of no message.
 func (s *Store) messagesByID(ctx context.Context, info *queueInfo, ids []protocol.MessageID) ([]protocol.Message, error) {
 	var numbers, delayed []int64
 	for _, id := range ids {
@@ -236,18 +251,38 @@ func (s *Store) messagesByID(ctx context.Context, info *queueInfo, ids []protoco
 	return messages, nil
 }
 
-// collect reads messages into found.
+// collect reads messages, with the ids of their claims, into found.
 func (s *Store) collect(ctx context.Context, found map[protocol.MessageID]protocol.Message, sql string, queueID int64, ns []int64) error {
+	signer, err := s.claims.signer(ctx)
+	if err != nil {
+		return err
+	}
 	rows, err := s.pool.Query(ctx, sql, queueID, ns)
 	if err != nil {
 		return s.classify(err)
 	}
-	messages, err := readMessages(rows, queueID, nil)
-	if err != nil {
-		return s.classify(err)
-	}
-	for _, message := range messages {
+	defer rows.Close()
+	var mem arena
+	for rows.Next() {
+		raw := rows.RawValues()
+		message, err := readMessage(raw, queueID, &mem)
+		if err != nil {
+			return err
+		}
+		message.ClaimID = holderOf(signer, raw, queueID)
 		found[message.ID] = message
 	}
-	return nil
+	return s.classify(rows.Err())
+}
+
+// holderOf returns the id of the live claim that holds a message, "" if there is none. The claim's columns follow
+// messageColumns.
+func holderOf(signer *claimSigner, raw [][]byte, queueID int64) string {
+	now, until, claim := pgInt64(raw[3]), pgInt64(raw[6]), raw[messageColumnCount:]
+	if until <= now || until == pgInfinity || claim[0] == nil || claim[1] == nil || claim[2] == nil {
+		return ""
+	}
+	return signer.text(claimRef{
+		queueID: queueID, batch: pgInt64(claim[0]), first: pgInt64(claim[1]), last: pgInt64(claim[2]),
+	})
 }

@@ -96,6 +96,10 @@ func TestMessageByID(t *testing.T) {
 	many, err := s.MessagesByID(ctx, key, []string{ids[2].String(), ids[0].String(), "nope", foreign.String()})
 	wantErr(t, "get many", err, nil)
 	wantSeqs(t, "get many", many, 3, 1)
+	many, err = s.messagesWithClaims(ctx, key, []string{ids[0].String(), ids[1].String()})
+	if err != nil || len(many) != 2 || many[0].ClaimID != claim.ClaimID || many[1].ClaimID != "" {
+		t.Errorf("messages with claims: %+v, %v", many, err)
+	}
 	many, err = s.MessagesByID(ctx, newKey(), []string{ids[0].String()})
 	if err != nil || len(many) != 0 {
 		t.Errorf("get many of a missing queue: %v, %v", many, err)

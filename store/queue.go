@@ -30,11 +30,11 @@ func (s *Store) CreateQueue(ctx context.Context, key protocol.QueueKey, metadata
 // Queue returns a queue, or protocol.ErrNoQueue.
 func (s *Store) Queue(ctx context.Context, key protocol.QueueKey) (*protocol.Queue, error) {
 	// Not from the cache: who changed a queue through another gateway expects to see it.
-	info, err := s.readQueue(ctx, key)
+	info, metadata, err := s.readQueue(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return &protocol.Queue{QueueKey: key, ID: info.id, Metadata: info.metadata}, nil
+	return &protocol.Queue{QueueKey: key, ID: info.id, Metadata: metadata}, nil
 }
 
 const sqlQueues = `

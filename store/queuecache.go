@@ -15,11 +15,10 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// queueInfo is what the store remembers of a queue. It is never changed once it is made.
+// queueInfo is what the store remembers of a queue: little, for it remembers many. It is never changed once it is made.
 type queueInfo struct {
-	id       int64
-	key      protocol.QueueKey
-	metadata []byte // as the client sent it
+	id  int64
+	key protocol.QueueKey
 
 	defaultTTL      int32 // seconds
 	defaultDelay    int32 // seconds
@@ -32,7 +31,7 @@ type queueInfo struct {
 // newQueueInfo reads the reserved metadata leniently: the gateway checks it when it is set, and what another version
 // or program wrote must not stop a queue.
 func newQueueInfo(id int64, key protocol.QueueKey, metadata []byte, defaultTTL int32) *queueInfo {
-	q := &queueInfo{id: id, key: key, metadata: metadata, defaultTTL: defaultTTL}
+	q := &queueInfo{id: id, key: key, defaultTTL: defaultTTL}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(metadata, &fields) != nil {
 		return q
@@ -52,11 +51,15 @@ func newQueueInfo(id int64, key protocol.QueueKey, metadata []byte, defaultTTL i
 	if n, ok := metadataInt(fields["_dead_letter_queue_messages_ttl"]); ok && n > 0 {
 		q.deadLetterTTL = n
 	}
-	if name, ok := fields["_dead_letter_queue"]; ok {
-		_ = json.Unmarshal(name, &q.deadLetterQueue) // not a string: none
+	var name string
+	if raw, ok := fields["_dead_letter_queue"]; ok && json.Unmarshal(raw, &name) == nil && len(name) <= maxNameBytes {
+		q.deadLetterQueue = name
 	}
 	return q
 }
+
+// maxNameBytes keeps what is no queue's name out of memory.
+const maxNameBytes = 255
 
 func metadataInt(raw json.RawMessage) (int32, bool) {
 	var n float64
@@ -235,7 +238,7 @@ INSERT INTO queue_seq (id) SELECT id FROM made RETURNING id`
 func (s *Store) lookUp(ctx context.Context, key protocol.QueueKey, create bool) (*queueInfo, error) {
 	// Between a look and an insert others may make or delete the queue; they would have to do so again and again.
 	for range 10 {
-		info, err := s.readQueue(ctx, key)
+		info, _, err := s.readQueue(ctx, key)
 		if err == nil || !create || !errors.Is(err, protocol.ErrNoQueue) {
 			return info, err
 		}
@@ -247,17 +250,17 @@ func (s *Store) lookUp(ctx context.Context, key protocol.QueueKey, create bool) 
 	return nil, fmt.Errorf("%w: queue %q of project %q comes and goes", protocol.ErrUnavailable, key.Name, key.Project)
 }
 
-func (s *Store) readQueue(ctx context.Context, key protocol.QueueKey) (*queueInfo, error) {
+// readQueue reads a queue and its metadata, or returns protocol.ErrNoQueue.
+func (s *Store) readQueue(ctx context.Context, key protocol.QueueKey) (info *queueInfo, metadata []byte, err error) {
 	var id int64
-	var metadata []byte
-	err := s.pool.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, &metadata)
+	err = s.pool.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, &metadata)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, protocol.ErrNoQueue
+		return nil, nil, protocol.ErrNoQueue
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read queue: %w", s.classify(err))
+		return nil, nil, fmt.Errorf("read queue: %w", s.classify(err))
 	}
-	return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), nil
+	return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), metadata, nil
 }
 
 // makeQueue makes a queue and tells the observer; nil without an error if there is one of that name already.

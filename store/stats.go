@@ -170,10 +170,12 @@ func newClaimedCounts(s *Store) *claimedCounts {
 }
 
 // sqlClaimed counts the live claimed messages of queue $1 past number $2. Nothing above claimed_upto was ever claimed.
+// The bounds are scalar subqueries so that they become conditions of the index scan.
 const sqlClaimed = `
-SELECT count(*) FROM queue_seq c, message m
-WHERE c.id = $1 AND m.queue_id = $1 AND m.seq > GREATEST(c.purged_upto, $2::int8)
-    AND m.seq <= (SELECT max(n.claimed_upto) FROM queue_count n WHERE n.queue_id = $1 AND n.epoch = c.purge_epoch)
+SELECT count(*) FROM message m
+WHERE m.queue_id = $1 AND m.seq > GREATEST((SELECT purged_upto FROM queue_seq WHERE id = $1), $2::int8)
+    AND m.seq <= (SELECT max(n.claimed_upto) FROM queue_count n
+        WHERE n.queue_id = $1 AND n.epoch = (SELECT purge_epoch FROM queue_seq WHERE id = $1))
     AND m.claim_expires_at > now() AND ` + sqlLive
 
 // of returns the number of claimed messages, at most StatsClaimedAge old. All who ask at once share one count.

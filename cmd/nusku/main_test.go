@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -176,7 +175,7 @@ func dataDir(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return filepath.Join(dir, "data")
+	return dir
 }
 
 func TestCommandLine(t *testing.T) {

@@ -112,7 +112,9 @@ func (k *messageListCmd) Run(g *globals) error {
 // printMessages prints messages in columns, their bodies cut short, or whole for scripts.
 func printMessages(out *output, messages []client.Message) error {
 	return rows(out, "MESSAGE AGE TTL BODY", messages, func(m client.Message) any { return m },
-		func(m client.Message) []string { return []string{m.ID, seconds(m.Age), seconds(m.TTL), clip(m.Body, 100)} })
+		func(m client.Message) []string {
+			return []string{m.ID, seconds(m.Age), seconds(m.TTL), clip(m.Body, 100)}
+		})
 }
 
 type messageGetCmd struct {

@@ -52,7 +52,7 @@ func await(n *node, g *globals) error {
 	var fault error
 	select {
 	case <-g.ctx.Done():
-		n.log.Info().Dur("at_most", n.cfg.DrainTimeout).Msg("stopping; another signal cuts it short")
+		n.log.Info().Stringer("at_most", n.cfg.DrainTimeout).Msg("stopping; another signal cuts it short")
 	case fault = <-n.served:
 		fault = fmt.Errorf("serve: %w", fault)
 	}
@@ -65,12 +65,12 @@ func await(n *node, g *globals) error {
 
 // announce tells people and programs that the gateway is ready.
 func announce(n *node, stdout io.Writer) error {
-	n.log.Info().Str("addr", n.addr()).Msg("listening")
 	if n.cfg.ReadyFile != "" {
 		if err := writeWhole(n.cfg.ReadyFile, n.addr()+"\n"); err != nil {
 			return fmt.Errorf("ready file: %w", err)
 		}
 	}
+	n.log.Info().Str("addr", n.addr()).Msg("listening")
 	if isTerminal(stdout) {
 		return printBanner(n, stdout)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
 	"github.com/nusku-messaging/nusku/cmd/internal/config"
@@ -80,10 +81,10 @@ func (n *node) serve() {
 	close(n.served)
 }
 
-// startDatabase runs the embedded PostgreSQL unless a database was given.
+// startDatabase runs the embedded PostgreSQL unless a database was given, which it looks at.
 func (n *node) startDatabase(ctx context.Context) (err error) {
 	if !n.cfg.Embedded() {
-		return nil
+		return n.checkDatabase(ctx)
 	}
 	server := n.cfg.Postgres
 	server.Log = n.log.With().Str("part", "postgres").Logger()
@@ -91,6 +92,23 @@ func (n *node) startDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	n.cfg.UseDatabase(n.postgres.URL())
+	return nil
+}
+
+// checkDatabase warns of settings of a given PostgreSQL that will hurt.
+func (n *node) checkDatabase(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, n.cfg.Notifier.ListenURL)
+	if err != nil {
+		return fmt.Errorf("the database that was given: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // nothing was written
+	warnings, err := pgserver.CheckSettings(ctx, conn)
+	for _, warning := range warnings {
+		n.log.Warn().Str("part", "postgres").Msg(warning)
+	}
+	if err != nil {
+		return fmt.Errorf("the database that was given: %w", err)
+	}
 	return nil
 }
 

@@ -36,6 +36,9 @@ type link struct {
 	dead  error // set once: no call may be added any more
 }
 
+// closeFrameWait is how long the reason of a failed write is looked for in what the gateway has sent.
+const closeFrameWait = 500 * time.Millisecond
+
 func newLink(c *Client, ws *websocket.Conn) *link {
 	ctx, stop := context.WithCancelCause(c.life)
 	return &link{c: c, ws: ws, ctx: ctx, stop: stop, out: make(chan []byte, 64), calls: make(map[uint64]*Pending)}
@@ -54,7 +57,12 @@ func (l *link) run() error {
 
 	var g sync.WaitGroup
 	g.Go(func() { l.stop(l.read()) })
-	g.Go(func() { l.stop(l.write()) })
+	g.Go(func() {
+		err := l.write()
+		// When the gateway has closed the session, writing fails too, but its close frame, which the reader finds, says why.
+		sleep(l.ctx, closeFrameWait)
+		l.stop(err)
+	})
 	if l.c.opts.PingInterval > 0 {
 		g.Go(func() { l.stop(l.ping()) })
 	}

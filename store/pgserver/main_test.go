@@ -24,6 +24,10 @@ import (
 // somebody else who logs in.
 const helperVariable = "NUSKU_PGSERVER_HELPER"
 
+// program is a copy of the test binary that every account can run: go's own lies in a closed folder. It is made before any
+// test starts a process, because a child forked while the copy is open for writing would keep it from being run.
+var program string
+
 func TestMain(m *testing.M) {
 	if role := os.Getenv(helperVariable); role != "" {
 		if err := runHelper(role, os.Args[1]); err != nil {
@@ -32,7 +36,48 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "nusku-pgserver-program-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		program, err = copyProgram(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if code := m.Run(); code != 0 {
+		return code
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func copyProgram(dir string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	from, err := os.Open(self)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
+	to, err := os.OpenFile(filepath.Join(dir, "helper"), os.O_WRONLY|os.O_CREATE, 0o755)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	return to.Name(), errors.Join(err, to.Close())
 }
 
 func runHelper(role, argument string) error {
@@ -64,8 +109,8 @@ type helper struct {
 	first string // its first line
 }
 
-// startHelper runs the test binary in a role and waits for its first line. as, if not nil, is who runs it.
-func startHelper(t *testing.T, program, role, argument string, as *syscall.Credential) *helper {
+// startHelper runs program in a role and waits for its first line. as, if not nil, is who runs it.
+func startHelper(t *testing.T, role, argument string, as *syscall.Credential) *helper {
 	t.Helper()
 	cmd := exec.Command(program, argument)
 	cmd.Dir = "/"
@@ -94,35 +139,6 @@ func startHelper(t *testing.T, program, role, argument string, as *syscall.Crede
 	}
 	h.first = strings.TrimSpace(line)
 	return h
-}
-
-// testBinary is this test's own program, where every account can run it.
-func testBinary(t *testing.T) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := os.Open(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	dir := tempDir(t)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	to, err := os.OpenFile(filepath.Join(dir, "helper"), os.O_WRONLY|os.O_CREATE, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(to, from); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return to.Name()
 }
 
 // tempDir makes a folder for the test that other accounts can be given the way to: t.TempDir lies in a closed one.

@@ -69,8 +69,7 @@ func TestWhoMayLogIn(t *testing.T) {
 		return // becoming somebody else takes root; every other test logs in as the account itself
 	}
 	s := start(t, Config{DataDir: tempDir(t)})
-	program := testBinary(t)
-	if h := startHelper(t, program, "login", s.URL(), s.acct.credential()); h.first != "ready" {
+	if h := startHelper(t, "login", s.URL(), s.acct.credential()); h.first != "ready" {
 		t.Errorf("%s: %s", s.acct.name, h.first)
 	}
 	stranger, name := ordinary(t)
@@ -80,7 +79,7 @@ func TestWhoMayLogIn(t *testing.T) {
 	if err := os.Chmod(filepath.Join(s.socketDir, socketName), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if h := startHelper(t, program, "login", s.URL(), stranger); !strings.Contains(h.first, "28000") {
+	if h := startHelper(t, "login", s.URL(), stranger); !strings.Contains(h.first, "28000") {
 		t.Errorf("%s was not refused as the wrong account: %s", name, h.first)
 	}
 }
@@ -95,7 +94,7 @@ func TestRunsForAnOrdinaryUser(t *testing.T) {
 	if err := os.Chown(dir, int(as.Uid), int(as.Gid)); err != nil {
 		t.Fatal(err)
 	}
-	h := startHelper(t, testBinary(t), "serve", dir, as)
+	h := startHelper(t, "serve", dir, as)
 	url, ready := strings.CutPrefix(h.first, "ready ")
 	if !ready {
 		t.Fatal(h.first)
@@ -104,7 +103,7 @@ func TestRunsForAnOrdinaryUser(t *testing.T) {
 		t.Errorf("the cluster belongs to %d, %v", owner, err)
 	}
 	// The account's own gateway is let in, and not even root beside it.
-	if h := startHelper(t, testBinary(t), "login", url, as); h.first != "ready" {
+	if h := startHelper(t, "login", url, as); h.first != "ready" {
 		t.Errorf("%s: %s", name, h.first)
 	}
 	if conn, err := pgx.Connect(t.Context(), url); err == nil {
@@ -134,7 +133,7 @@ func TestASecondGatewayIsRefused(t *testing.T) {
 		t.Errorf("the message names neither holder nor folder: %v", err)
 	}
 	query(t, first.URL(), "SELECT 1::text") // the first is unharmed
-	if h := startHelper(t, testBinary(t), "serve", dir, nil); !strings.Contains(h.first, "in use") {
+	if h := startHelper(t, "serve", dir, nil); !strings.Contains(h.first, "in use") {
 		t.Errorf("another process: %s", h.first)
 	}
 }
@@ -202,7 +201,7 @@ func TestAnOrphanedSessionDoesNotBlockTheRestart(t *testing.T) {
 func TestAKilledGatewayLeavesNoOrphan(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
-	h := startHelper(t, testBinary(t), "serve", dir, nil)
+	h := startHelper(t, "serve", dir, nil)
 	url, ready := strings.CutPrefix(h.first, "ready ")
 	if !ready {
 		t.Fatal(h.first)

@@ -121,7 +121,8 @@ function show(kind, title, frame) {
   time.textContent = new Date().toLocaleTimeString();
   what.append(label, time);
   const text = document.createElement("pre");
-  text.textContent = JSON.stringify(frame, null, 1);
+  // A line for each member is enough to see what is what.
+  text.textContent = Object.entries(frame).map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join("\n");
   item.append(what, text);
   log.append(item);
   while (log.childElementCount > 200) log.firstElementChild.remove();
@@ -140,5 +141,6 @@ $("connection").onsubmit = guard(async () => (socket ? socket.close(1000) : conn
 $("subscribe").onclick = guard(subscribe);
 $("post").onsubmit = guard(post);
 $("claim").onsubmit = guard(claim);
+$("queue").oninput = $("project").oninput = () => ($("subscribe").disabled = false);
 $("body").oninput = () => $("body").setCustomValidity("");
 $("clear").onclick = () => $("log").replaceChildren();

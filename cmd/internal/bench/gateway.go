@@ -35,6 +35,21 @@ type Gateway struct {
 
 // StartGateway runs `binary serve` with further args and waits until it serves.
 func StartGateway(ctx context.Context, binary string, args ...string) (*Gateway, error) {
+	return startChild(ctx, binary, func(dir, ready string) []string {
+		return append([]string{
+			"serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--ready-file", ready,
+			"--log-format", "json", "--log-level", "warn",
+		}, args...)
+	})
+}
+
+// StartEcho runs `binary bench echo`, the raw reference, in the same way.
+func StartEcho(ctx context.Context, binary string) (*Gateway, error) {
+	return startChild(ctx, binary, func(_, ready string) []string { return []string{"bench", "echo", "--ready-file", ready} })
+}
+
+// startChild runs binary with args, which get a temporary folder and the file that the child writes its address to.
+func startChild(ctx context.Context, binary string, args func(dir, ready string) []string) (*Gateway, error) {
 	dir, err := os.MkdirTemp("", "nusku-bench-")
 	if err != nil {
 		return nil, err
@@ -45,13 +60,10 @@ func StartGateway(ctx context.Context, binary string, args ...string) (*Gateway,
 	}
 	ready := filepath.Join(dir, "ready")
 	g := &Gateway{dir: dir, exited: make(chan struct{})}
-	g.cmd = exec.Command(binary, append([]string{ // not CommandContext: ending it in order is Stop's
-		"serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"), "--ready-file", ready,
-		"--log-format", "json", "--log-level", "warn",
-	}, args...)...)
+	g.cmd = exec.Command(binary, args(dir, ready)...) // not CommandContext: ending it in order is Stop's
 	g.cmd.Env = withoutSettings(os.Environ())
 	if err := g.start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start a gateway: %w", err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("start %s: %w", binary, err), os.RemoveAll(dir))
 	}
 	address, err := g.await(ctx, ready)
 	if err != nil {

@@ -4,15 +4,14 @@ import (
 	"github.com/nusku-messaging/nusku/store/pgserver"
 )
 
-// complete fills in the defaults that depend on the machine or on other settings.
+// complete fills in what depends on other settings.
 func (s *Settings) complete() error {
 	s.Store.DefaultMessageTTL = s.Gateway.Limits.DefaultMessageTTL
 	s.UseDatabase(s.DatabaseURL)
 	if !s.Embedded() || s.Postgres.DataDir != "" {
 		return nil
 	}
-	var err error
-	s.Postgres.DataDir, err = pgserver.DefaultDataDir()
+	_, err := pgserver.DefaultDataDir()
 	return err
 }
 

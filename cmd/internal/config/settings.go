@@ -45,8 +45,10 @@ type Settings struct {
 	Notifier notifier.Config
 }
 
-// DefaultSettings returns the settings that hold when nothing is set.
+// DefaultSettings returns the settings that hold when nothing is set. Postgres.DataDir is empty for an account without a
+// home folder.
 func DefaultSettings() *Settings {
+	dataDir, _ := pgserver.DefaultDataDir() // the fault matters, and is told, only if no other folder is set
 	return &Settings{
 		Listen:       "127.0.0.1:8888",
 		Auth:         authNone,
@@ -54,6 +56,7 @@ func DefaultSettings() *Settings {
 		LogLevel:     zerolog.InfoLevel,
 		DrainTimeout: 30 * time.Second,
 		Postgres: pgserver.Config{
+			DataDir:         dataDir,
 			MaxConnections:  100,
 			RestartDelay:    100 * time.Millisecond,
 			RestartDelayMax: 5 * time.Second,

@@ -50,8 +50,8 @@ func databaseTable(s *Settings) []setting {
 
 func postgresTable(c *pgserver.Config) []setting {
 	return inGroup("Embedded PostgreSQL (without --database-url)",
-		text("data-dir", &c.DataDir, "FOLDER", "Keep the data here. By default /var/lib/nusku for root, else nusku in the user's data folder."),
-		text("postgres-bin", &c.BinDir, "FOLDER", "The folder of the programs postgres and initdb. By default PATH and the usual places are searched."),
+		text("data-dir", &c.DataDir, "FOLDER", "Keep the data here; the default is nusku in the user's data folder, /var/lib/nusku for root."),
+		text("postgres-bin", &c.BinDir, "FOLDER", "The folder of the programs postgres and initdb; without it PATH and the usual places are searched."),
 		number("postgres-max-connections", &c.MaxConnections, 20, 10_000, "N", "Connections that it allows."),
 		size("postgres-shared-buffers", &c.SharedBuffers, 0, 1<<40, "Memory for its page cache, at least 16MiB; 0B is an eighth of the machine's, 1GiB at most."),
 		size("postgres-max-wal", &c.MaxWAL, 0, 1<<50, "Write-ahead log between two checkpoints, at least 64MiB; 0B is a tenth of the disk, 4GiB at most."),

@@ -1,0 +1,101 @@
+# Nusku. "make" alone lists what there is. Go 1.26 is all that a machine needs: the rest is fetched when it is missing.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+GO          ?= go
+ARGS        ?=
+FUZZTIME    ?= 10s
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# The race detector needs a C compiler. Root gets one; nobody else has to have one to run the tests.
+CC_FOUND = $(shell command -v "$$($(GO) env CC)" 2>/dev/null)
+RACE     = $(if $(CC_FOUND),-race,)
+
+.PHONY: help
+help: ## List what there is (this)
+	@printf '\nNusku, a WebSocket-first messaging gateway\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nStart with "make run". Flags go into ARGS: make run ARGS="--listen 127.0.0.1:9000 --log-level debug"\n\n'
+
+.PHONY: run
+run: postgres build ## Run the gateway, with a PostgreSQL of its own unless ARGS has --database-url
+	@exec bin/nusku serve $(ARGS)
+
+.PHONY: build
+build: ## Build bin/nusku
+	@mkdir -p bin
+	$(GO) build -buildvcs=auto -trimpath -o bin/nusku ./cmd/nusku
+
+.PHONY: test
+test: postgres compiler ## Run every test, with the race detector, in random order
+	$(if $(RACE),,@echo "no C compiler: the tests run without the race detector")
+	$(GO) test $(RACE) -shuffle=on -timeout 15m ./... $(ARGS)
+
+.PHONY: check
+check: lint test fuzz-short ## Everything that must hold before a commit: lint, test, short fuzz runs
+
+.PHONY: lint
+lint: fmt vet tidy staticcheck vuln ## gofmt, go vet, go mod tidy, staticcheck and known vulnerabilities
+
+.PHONY: fmt
+fmt:
+	@files=$$(find . -name '*.go' -not -path './.*' -not -path '*/node_modules/*' -print0 | xargs -0 gofmt -l); \
+	if [ -n "$$files" ]; then printf 'gofmt would change (gofmt -w mends it):\n%s\n' "$$files"; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+
+.PHONY: tidy
+tidy:
+	$(GO) mod tidy -diff
+
+.PHONY: staticcheck
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+.PHONY: vuln
+vuln:
+	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then \
+		$(GO) run $(GOVULNCHECK) ./...; \
+	else \
+		echo "govulncheck: skipped, its database (vuln.go.dev) cannot be reached from here"; \
+	fi
+
+.PHONY: fuzz
+fuzz: postgres ## Fuzz each target for FUZZTIME (10s)
+	@targets=$$(grep -rHoE --include='*_test.go' --exclude-dir='.*' '^func Fuzz[A-Za-z0-9_]*' . | sort); \
+	for target in $${targets// /:}; do \
+		file=$${target%%:*}; name=$${target##*:}; \
+		echo "fuzz $$name in $$(dirname "$$file") for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	done
+
+.PHONY: fuzz-short
+fuzz-short:
+	@$(MAKE) fuzz FUZZTIME=5s
+
+.PHONY: bench
+bench: postgres build ## Measure this machine: posts, claims, fan-out, latency, memory, each beside a raw reference
+	@for run in "post --reference" "claim --reference" "fanout --reference" "latency --reference" idle; do \
+		printf '\n== nusku bench %s\n' "$$run"; \
+		bin/nusku bench $$run $(ARGS); \
+	done
+
+.PHONY: postgres
+postgres: ## Get PostgreSQL's programs if they are missing: as a package for root, else into the user's cache
+	@$(GO) run ./store/pgserver/install
+
+.PHONY: compiler
+compiler:
+	@if [ -z "$(CC_FOUND)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends gcc libc6-dev; \
+	fi
+
+.PHONY: clean
+clean: ## Remove what was built here (never any data)
+	rm -rf bin

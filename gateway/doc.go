@@ -1,0 +1,48 @@
+// Package gateway serves WebSocket sessions: it reads action frames, carries them out on a Backend, and sends replies
+// and pushes. It imports protocol and neither the store nor the notifier.
+//
+// # A frame's way
+//
+//	socket -> conn.Read -> library -> session.read -> protocol.Decode -> session.take -> pipeline -> handler -> Backend
+//	socket <- outbound <- session.answered <- call.reply <- handler, or call.Done from the store
+//
+// conn is what the library is given for a connection. It reads in large pieces into memory that is held only until it
+// is worked off, and before it waits for more input it writes what replies there are: a client that sends one frame at
+// a time is served by one goroutine, and one that pipelines gets many replies in one write. It knows when a frame has
+// begun, takes the library's close frames, and is the only one to close the socket.
+//
+// A call is one frame with everything that its handler needs, pooled. The pipeline decides when it may start: frames
+// of one queue take effect in the order sent, and only their like overlap. Handlers that wait for the database run in
+// the gateway's pool (blockers), the others where they are started; posts, claims and deletes are told of their end by
+// the store. Replies to frames without id leave in the order of the requests.
+//
+// outbound holds what waits for the socket: encoded replies, the newest pong, a ping, the close frame, and the sources
+// (subscriptions) that have pushes. Whoever has something wakes it; a goroutine that lives only while there is
+// something to write takes all replies, then a share from each source in turn, and writes it in one call. Replies and
+// pushes so have budgets of their own: replies stop the reading of their session (MaxReplyBytes), pushes are asked for
+// when the socket has room and are kept nowhere before.
+//
+// # Bounds
+//
+// A session that has too much outstanding, or whose replies are not taken, is not read until that changes; nor is any
+// session while the frames and replies of all of them fill the memory budget. While it does not read, a session owes
+// no pong: then only the socket's progress is judged. A socket that takes nothing, a frame that does not end and a
+// peer that does not answer pings close their session. All of that is watched by one goroutine (keepalive), so an idle
+// session costs one goroutine, no timer, and no buffers but the library's small ones.
+//
+// # Who owns which goroutine
+//
+//   - Gateway.running: one per session (session.run). It waits for session.work before it ends.
+//   - session.work: the writer of the session's outbound buffer, whoever starts frames that had to wait, and one count
+//     for each unanswered frame.
+//   - blockers.work: handlers that wait for the database.
+//   - Gateway.background: the keepalive and, in Stop, the wait for the sessions.
+//   - The hub owns its own: fan-out workers, readers and loops (hub.go).
+//
+// Stop waits for all of them: sessions first, for they use the others.
+//
+// # Locks
+//
+// In the order in which they may be taken together: session.mu, outbound.mu; outbound.pull, the locks of a source,
+// outbound.mu. None is held across I/O, nor while a handler runs.
+package gateway

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/nusku-messaging/nusku/protocol"
+)
+
+func TestStatsOfNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.store("", nil)
+	key := newKey()
+	if _, err := s.QueueStats(t.Context(), key); !errors.Is(err, protocol.ErrNoQueue) {
+		t.Errorf("a missing queue: %v", err)
+	}
+	if _, err := s.CreateQueue(t.Context(), key, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.stats(s, key); got != (protocol.QueueStats{}) {
+		t.Errorf("an empty queue: %+v", got)
+	}
+}
+
+// slowStats counts a queue by looking at everything.
+func (w *world) slowStats(key protocol.QueueKey) (stats protocol.QueueStats, oldest, newest int64) {
+	w.t.Helper()
+	err := w.db.QueryRow(context.Background(), `
+		WITH q AS (SELECT c.* FROM queue JOIN queue_seq c USING (id) WHERE project = $1 AND name = $2),
+		live AS (SELECT m.* FROM message m, q WHERE m.queue_id = q.id AND m.seq > q.purged_upto
+			AND m.expires_at > now() AND m.claim_expires_at <> 'infinity')
+		SELECT count(*) FILTER (WHERE claim_expires_at > now()), count(*) FILTER (WHERE claim_expires_at <= now()),
+			(SELECT count(*) FROM inbox, q WHERE queue_id = q.id), coalesce(min(seq), 0), coalesce(max(seq), 0) FROM live`,
+		key.Project, key.Name).Scan(&stats.Claimed, &stats.Free, &stats.Delayed, &oldest, &newest)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	stats.Total = stats.Claimed + stats.Free + stats.Delayed
+	return stats, oldest, newest
+}
+
+// checkStats compares QueueStats with the slow count.
+func (w *world) checkStats(s *Store, key protocol.QueueKey, when string) {
+	w.t.Helper()
+	want, oldest, newest := w.slowStats(key)
+	got := w.stats(s, key)
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(got, "Oldest", "Newest")); diff != "" {
+		w.t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+	var gotOldest, gotNewest int64
+	if got.Oldest != nil {
+		gotOldest = got.Oldest.Seq
+	}
+	if got.Newest != nil {
+		gotNewest = got.Newest.Seq
+	}
+	if gotOldest != oldest || gotNewest != newest {
+		w.t.Errorf("%s: oldest %d and newest %d, want %d and %d", when, gotOldest, gotNewest, oldest, newest)
+	}
+}
+
+// Random histories of everything that puts messages in or takes them out, on two gateways.
+func TestStatsAreExact(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			config := func(c *Config) { still(c); c.StatsClaimedAge, c.PromotePoll, c.SweepRows = 0, testPoll, 10 }
+			h := statsHistory{
+				w: w, rng: rand.New(rand.NewPCG(seed, 1)), key: newKey(),
+				stores: []*Store{w.store("", config), w.store("", config)},
+			}
+			h.s = h.stores[0]
+			w.post(h.s, h.key, 5)
+			for step := range 120 {
+				h.s = h.stores[h.rng.IntN(2)]
+				name := h.step()
+				w.checkStats(h.stores[h.rng.IntN(2)], h.key, fmt.Sprint("step ", step, ", ", name))
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+// statsHistory is a queue's random history.
+type statsHistory struct {
+	w      *world
+	rng    *rand.Rand
+	key    protocol.QueueKey
+	stores []*Store
+	s      *Store // of this step
+	held   []*protocol.ClaimOp
+}
+
+func (h *statsHistory) step() (name string) {
+	w, s := h.w, h.s
+	switch h.rng.IntN(11) {
+	case 0, 1:
+		w.post(s, h.key, 1+h.rng.IntN(20))
+		return "post"
+	case 2:
+		p, done := delayed(h.key, 600, 0, 600)
+		s.Post(p)
+		<-done
+		return "delay"
+	case 3:
+		w.due("id")
+		w.await(0, `SELECT count(*) FROM inbox`)
+		return "promote"
+	case 4, 5:
+		h.held = append(h.held, w.claim(s, h.key, 1+h.rng.IntN(10)))
+		return "claim"
+	case 6:
+		return h.consume()
+	case 7:
+		if _, err := s.PopMessages(w.t.Context(), h.key, 1+h.rng.IntN(5)); err != nil {
+			w.t.Fatal(err)
+		}
+		return "pop"
+	case 8:
+		// The ages of the messages at the head are as with TTLs alike; the sweeper may or may not have been there.
+		w.exec(`UPDATE message SET expires_at = now() WHERE seq <= (SELECT min(seq) + $1 FROM message
+			WHERE expires_at > now() AND claim_expires_at < 'infinity')`, h.rng.IntN(6))
+		if h.rng.IntN(2) == 0 {
+			w.sweepNow(s)
+			return "expire and sweep"
+		}
+		return "expire"
+	case 9:
+		if h.rng.IntN(3) == 0 {
+			if err := s.PurgeQueue(w.t.Context(), h.key, true, false); err != nil {
+				w.t.Fatal(err)
+			}
+			return "purge"
+		}
+		w.exec(`INSERT INTO queue_watch (queue_id, observed_until) SELECT id, now() + (random() - 0.5) * interval '1 h' FROM queue
+			ON CONFLICT (queue_id) DO UPDATE SET observed_until = EXCLUDED.observed_until`)
+		return "watch"
+	default:
+		w.exec(`UPDATE message SET claimed_at = now() - interval '1 h' WHERE claim_expires_at = 'infinity'`)
+		w.sweepNow(s)
+		return "sweep"
+	}
+}
+
+// consume deletes, or gives back, what a claim holds.
+func (h *statsHistory) consume() string {
+	if len(h.held) == 0 {
+		return "nothing"
+	}
+	i := h.rng.IntN(len(h.held))
+	claim := h.held[i]
+	h.held = append(h.held[:i], h.held[i+1:]...)
+	if h.rng.IntN(2) == 0 || len(claim.Messages) == 0 {
+		_ = h.s.ReleaseClaim(h.w.t.Context(), h.key, claim.ClaimID) // it may have ended with a purge
+		return "release"
+	}
+	if err := remove(h.s, h.key, false, idsOf(claim.Messages)); err != nil {
+		h.w.t.Fatal(err)
+	}
+	return "delete"
+}
+
+// The oldest message is found, call by call if need be, behind more consumed ones than one call looks at.
+func TestStatsBehindManyTombstones(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.store("", func(c *Config) { still(c); c.StatsWalkRows = 10 })
+	key := newKey()
+	w.post(s, key, 1000)
+	w.exec(`UPDATE message SET claim_expires_at = 'infinity', claimed_at = now() WHERE seq <= 990`)
+	w.exec(`INSERT INTO queue_count (queue_id, epoch, slot, removed) VALUES (1, 0, 0, 990)`)
+	for {
+		got := w.stats(s, key)
+		if got.Total != 10 {
+			t.Fatalf("total %d", got.Total)
+		}
+		if got.Oldest != nil {
+			if got.Oldest.Seq != 991 {
+				t.Errorf("the oldest is %d", got.Oldest.Seq)
+			}
+			return
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("never found")
+		}
+	}
+}
+
+// BenchmarkStats counts a queue of a million messages, some of which are claimed.
+func BenchmarkStats(b *testing.B) {
+	url := durable(b)
+	s := benchStore(b, url, func(c *Config) { c.SweepFullInterval = time.Hour; c.StatsClaimedAge = 0 })
+	key := protocol.QueueKey{Project: "p", Name: "q"}
+	info, err := s.resolve(b.Context(), key, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.pool.Exec(b.Context(), `INSERT INTO message (queue_id, seq, created_at, expires_at, claim_expires_at, ttl, body)
+		SELECT $1, i, now(), now() + interval '1 h', CASE WHEN i <= 1000 THEN now() + interval '1 h' ELSE '-infinity' END, 3600, $2
+		FROM generate_series(1, 1000000) i`, info.id, benchBody()); err != nil {
+		b.Fatal(err)
+	}
+	for _, sql := range []string{
+		`UPDATE queue_seq SET next_seq = 1000001 WHERE id = $1`,
+		`INSERT INTO queue_count (queue_id, epoch, slot, claimed_upto) VALUES ($1, 0, 0, 5000)`,
+	} {
+		if _, err := s.pool.Exec(b.Context(), sql, info.id); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		stats, err := s.QueueStats(b.Context(), key)
+		if err != nil || stats.Total != 1_000_000 || stats.Claimed != 1000 {
+			b.Fatal(stats, err)
+		}
+	}
+}
