@@ -39,7 +39,8 @@ func newBuffer(n int) *buffer {
 }
 
 // free gives the buffer back. A nil buffer is fine. A buffer whose memory was appended beyond its capacity, and so
-// replaced, goes to the pool of its new size.
+// replaced, goes to the pool of the class below its new size, cut to that: sizes in between would make the limits on
+// frames that are being read a matter of luck.
 func (buf *buffer) free() {
 	if buf == nil {
 		return
@@ -52,7 +53,7 @@ func (buf *buffer) free() {
 	if smallestBuffer<<(2*class) > n {
 		class-- // what is in a pool has at least the size of its class
 	}
-	buf.b = buf.b[:0]
+	buf.b = buf.b[: 0 : smallestBuffer<<(2*class)]
 	bufferPools[class].Put(buf)
 }
 

@@ -189,7 +189,7 @@ func TestCloseUnanswered(t *testing.T) {
 	c := openRaw(t, g.addr)
 	c.sendText(postFrame("q", "1", "1"))
 	c.expect("201")
-	g.openSessions()[0].shut(protocol.CloseGoingAway)
+	g.session(t).shut(protocol.CloseGoingAway)
 	if opcode, _, err := c.readFrame(); err != nil || opcode != opClose {
 		t.Fatalf("want a close frame, got opcode %d, %v", opcode, err)
 	}

@@ -22,8 +22,8 @@ func inBubble(t *testing.T, cfg PushConfig, test func(t *testing.T, h *testHub))
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newTestHub(t, cfg)
+		defer h.stop()
 		test(t, h)
-		h.stop()
 	})
 }
 

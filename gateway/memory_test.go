@@ -75,8 +75,10 @@ func TestBufferClasses(t *testing.T) {
 	odd := &buffer{b: make([]byte, 5000)}
 	odd.free()
 	for range 100 {
-		if buf := newBuffer(16 << 10); cap(buf.b) < 16<<10 {
-			t.Fatalf("newBuffer(16 KiB) gave %d bytes", cap(buf.b))
+		for _, n := range []int{4 << 10, 16 << 10} {
+			if buf := newBuffer(n); cap(buf.b) != n {
+				t.Fatalf("newBuffer(%d) gave %d bytes", n, cap(buf.b))
+			}
 		}
 	}
 }

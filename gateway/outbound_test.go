@@ -38,7 +38,7 @@ func one(t *testing.T, g *testGateway) (*rawClient, *session) {
 	c := openRaw(t, g.addr)
 	c.sendText(postFrame("q", "1", "1"))
 	c.expect("201")
-	return c, g.openSessions()[0]
+	return c, g.session(t)
 }
 
 // Sources share a socket: each gives in its turn.

@@ -128,6 +128,13 @@ func serveTest(t testing.TB, change func(*Config)) *testGateway {
 	return tg
 }
 
+// session returns the only session, which a client may know of a moment before the gateway does.
+func (g *testGateway) session(t testing.TB) *session {
+	t.Helper()
+	eventually(t, "there is a session", func() bool { return len(g.openSessions()) > 0 })
+	return g.openSessions()[0]
+}
+
 // eventually waits until ok, which nothing signals.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
@@ -361,7 +368,7 @@ func TestLaneStartsInOrderSent(t *testing.T) {
 	c.sendText(actionFrame("queue_create", `{"queue_name": "q"}`, "0"))
 	c.sendText(postFrame("q", "1", "1"))
 	c.sendText(postFrame("q", "2", "2"))
-	s := g.openSessions()[0]
+	s := g.session(t)
 	outstanding := func(n int) func() bool {
 		return func() bool {
 			s.mu.Lock()
@@ -397,7 +404,7 @@ func TestFlushMergesReplies(t *testing.T) {
 	for range n {
 		posts = append(posts, <-g.backend.posts)
 	}
-	s := g.openSessions()[0]
+	s := g.session(t)
 	eventually(t, "the reader waits for input", func() bool {
 		s.out.mu.Lock()
 		defer s.out.mu.Unlock()
@@ -469,7 +476,7 @@ func TestOutstandingBound(t *testing.T) {
 	t.Parallel()
 	g := serveTest(t, func(c *Config) {
 		c.MaxOutstanding = 5
-		c.PingInterval, c.PongTimeout = 100*time.Millisecond, 100*time.Millisecond
+		c.PingInterval, c.PongTimeout = 50*time.Millisecond, time.Second
 	})
 	g.backend.hold.Store(true)
 	c := openRaw(t, g.addr)
@@ -480,9 +487,9 @@ func TestOutstandingBound(t *testing.T) {
 	for range 5 {
 		held = append(held, <-g.backend.posts)
 	}
-	s := g.openSessions()[0]
+	s := g.session(t)
 	eventually(t, "reader waits", s.stalled.Load)
-	quiet := time.NewTimer(500 * time.Millisecond) // several pong timeouts
+	quiet := time.NewTimer(1500 * time.Millisecond) // more than the pong timeout
 	<-quiet.C
 	if n := len(g.backend.posts); n != 0 {
 		t.Fatalf("%d frames beyond the bound were taken", n)
@@ -592,7 +599,7 @@ func TestSessionDefaults(t *testing.T) {
 		`"X-Project-ID": "p", "Client-ID": "11111111-1111-1111-1111-111111111111"}}`))
 	both = appendMasked(both, true, opText, []byte(bare))
 	c.write(both)
-	s := g.openSessions()[0]
+	s := g.session(t)
 	eventually(t, "the session waits", s.stalled.Load)
 	w := post.Waiter
 	g.backend.commit(post)

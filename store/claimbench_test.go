@@ -140,3 +140,51 @@ func BenchmarkClaimNothing(b *testing.B) {
 	callers.Wait()
 	b.ReportMetric(float64(slowest.Load())/1e6, "slowest-ms")
 }
+
+// BenchmarkClaimDeleteReference is what the shortest statements that claim and delete reach, 640 messages each on a
+// connection of its own: no claim counts, grace, ids, tombstones, or counting. Run it in the same minutes as
+// BenchmarkClaimDelete and state that as a ratio to this.
+func BenchmarkClaimDeleteReference(b *testing.B) {
+	s, key := benchStore(b, durable(b), nil), newKey()
+	fillQueue(b, s.cfg.DatabaseURL, s, key, b.N+10_000)
+	head, err := s.Head(b.Context(), key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	claimed := make(chan []int64, 1)
+	b.ResetTimer()
+	var deleter sync.WaitGroup
+	deleter.Go(func() {
+		for seqs := range claimed {
+			_, err := s.pool.Exec(context.Background(), `DELETE FROM message m USING unnest($2::bigint[]) AS u(s)
+				WHERE m.queue_id = $1 AND m.seq = u.s AND m.claim_batch = 1`, head.QueueID, seqs)
+			if err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	floor := int64(0)
+	for n := 0; n < b.N; {
+		rows, err := s.pool.Query(b.Context(), `UPDATE message SET claim_batch = 1, claim_expires_at = now() + interval '300 s'
+			WHERE ctid = ANY (ARRAY (SELECT ctid FROM message
+				WHERE queue_id = $1 AND seq > $2 AND claim_expires_at <= now() AND expires_at > now()
+				ORDER BY seq LIMIT 640 FOR UPDATE SKIP LOCKED))
+			RETURNING seq, body`, head.QueueID, floor)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var seqs []int64
+		for rows.Next() {
+			seqs = append(seqs, pgInt64(rows.RawValues()[0]))
+		}
+		if rows.Err() != nil || len(seqs) == 0 {
+			b.Fatal(rows.Err())
+		}
+		n += len(seqs)
+		floor = seqs[len(seqs)-1]
+		claimed <- seqs
+	}
+	close(claimed)
+	deleter.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}

@@ -281,9 +281,8 @@ func (f *flusher) settle(parts []*part) {
 	var due time.Duration = -1
 	for _, pt := range parts {
 		if !pt.found {
-			// The queue was deleted since it was looked up: nothing was stored. Make it again, post again.
+			// The queue was deleted since it was looked up: nothing was stored. The next take makes it again.
 			f.s.forgetQueue(pt.info.key, pt.info.id)
-			pt.lane.lookUp = true
 			f.giveBack([]*part{pt})
 			continue
 		}

@@ -16,6 +16,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	config := func(simple int) func(*Config) {
 		return func(c *Config) {
 			sweeping(c)
+			patient(c)
 			c.FlushSimpleQueues, c.FlushRows, c.PromotePoll = simple, 30, testPoll
 		}
 	}

@@ -82,7 +82,6 @@ type lane struct {
 	part     *part
 	returned []posting
 	halted   bool
-	lookUp   bool // the flush found the queue gone
 }
 
 // rowOverhead is what a message counts for, beside its body, against the bounds in bytes.
@@ -261,19 +260,16 @@ func (p *posts) finish(b *batch) {
 
 // resumeLocked sends a lane to where its last flush says that it belongs.
 func (p *posts) resumeLocked(ln *lane) {
-	lookUp := ln.lookUp
-	ln.halted, ln.lookUp = false, false
-	if ln.queued && (lookUp || ln.lockedID != 0) {
-		ln.queued = false
-		ln.project.ready.keep(func(other *lane) bool { return other != ln })
-	}
+	ln.halted = false
 	switch {
 	case ln.waiting.len() == 0:
 		ln.lockedID = 0
 	case ln.lockedID != 0:
+		if ln.queued { // with posts that came during the flush
+			ln.queued = false
+			ln.project.ready.keep(func(other *lane) bool { return other != ln })
+		}
 		p.restLocked(ln)
-	case lookUp:
-		p.lookUpLocked(ln)
 	default:
 		p.queueLocked(ln)
 	}

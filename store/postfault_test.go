@@ -248,6 +248,24 @@ func TestPostRefusedAtCommit(t *testing.T) {
 	}
 }
 
+// A session that ends at the commit, after all statements were answered, leaves the outcome open.
+func TestPostWhenTheSessionEndsAtCommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.exec(`CREATE FUNCTION finish() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN IF NEW.body = 'bad' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL; END $$`)
+	w.exec(`CREATE CONSTRAINT TRIGGER finish AFTER INSERT ON message DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION finish()`)
+	s := w.store("", nil)
+	key := newKey()
+	p, done := newPost(key, "bad")
+	s.Post(p)
+	<-done
+	if !errors.Is(p.Err, protocol.ErrOutcomeUnknown) {
+		t.Errorf("got %v", p.Err)
+	}
+	w.post(s, key, 1)
+}
+
 func TestOpenWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

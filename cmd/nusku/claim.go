@@ -35,6 +35,7 @@ func (*claimCreateCmd) Help() string {
 		"nusku message delete QUEUE MESSAGE --claim CLAIM."
 }
 
+// Run claims messages.
 func (k *claimCreateCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		claim, err := c.Claim(ctx, k.Queue, client.ClaimOptions{Limit: k.Limit, TTL: k.TTL, Grace: k.Grace})
@@ -54,6 +55,7 @@ type claimGetCmd struct {
 	Claim string `arg:"" help:"The claim's id."`
 }
 
+// Run prints the claim.
 func (k *claimGetCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		claim, err := c.ClaimByID(ctx, k.Queue, k.Claim)
@@ -82,6 +84,7 @@ type claimRenewCmd struct {
 	Claim string `arg:"" help:"The claim's id."`
 }
 
+// Run renews the claim.
 func (k *claimRenewCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		if err := c.RenewClaim(ctx, k.Queue, k.Claim, client.ClaimOptions{TTL: k.TTL, Grace: k.Grace}); err != nil {
@@ -97,6 +100,7 @@ type claimReleaseCmd struct {
 	Claim string `arg:"" help:"The claim's id."`
 }
 
+// Run releases the claim.
 func (k *claimReleaseCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		if err := c.ReleaseClaim(ctx, k.Queue, k.Claim); err != nil {

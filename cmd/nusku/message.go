@@ -41,6 +41,7 @@ const (
 	postBytes    = 128 << 10
 )
 
+// Run posts the messages, in as few posts as fit.
 func (k *messagePostCmd) Run(g *globals) error {
 	if k.stdin == nil {
 		k.stdin = os.Stdin
@@ -87,6 +88,7 @@ type messageListCmd struct {
 	Delayed bool   `help:"Include messages that are not due yet."`
 }
 
+// Run lists the messages, page by page.
 func (k *messageListCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		page := client.MessagePage{Marker: k.Marker, Echo: !k.Others, IncludeClaimed: k.Claimed, IncludeDelayed: k.Delayed}
@@ -123,6 +125,7 @@ type messageGetCmd struct {
 	IDs   []string `arg:"" name:"id" help:"The messages' ids."`
 }
 
+// Run prints the messages.
 func (k *messageGetCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		for _, id := range k.IDs {
@@ -148,6 +151,7 @@ type messageDeleteCmd struct {
 	Claim string   `placeholder:"ID" help:"The claim that holds the messages, if one does."`
 }
 
+// Run removes the messages.
 func (k *messageDeleteCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		for _, id := range k.IDs {
@@ -172,6 +176,7 @@ type messagePopCmd struct {
 	Limit int    `default:"1" placeholder:"N" help:"How many at most."`
 }
 
+// Run takes messages out of the queue.
 func (k *messagePopCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		popped, err := c.Pop(ctx, k.Queue, k.Limit)

@@ -25,6 +25,7 @@ type queueCreateCmd struct {
 	Metadata string `arg:"" optional:"" help:"A JSON object, like '{\"_default_message_ttl\": 300}'."`
 }
 
+// Run makes the queue.
 func (k *queueCreateCmd) Run(g *globals) error {
 	var metadata any
 	if k.Metadata != "" {
@@ -52,6 +53,7 @@ type queueListCmd struct {
 	Limit int `default:"0" placeholder:"N" help:"Stop after this many; 0 lists all."`
 }
 
+// Run lists the queues.
 func (k *queueListCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		var queues []client.Queue
@@ -81,6 +83,7 @@ type queueGetCmd struct {
 	Queue string `arg:"" help:"The queue's name."`
 }
 
+// Run prints the metadata.
 func (k *queueGetCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		metadata, err := c.Queue(ctx, k.Queue)
@@ -96,6 +99,7 @@ type queueStatsCmd struct {
 	Queue string `arg:"" help:"The queue's name."`
 }
 
+// Run prints the counts.
 func (k *queueStatsCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		stats, err := c.QueueStats(ctx, k.Queue)
@@ -129,6 +133,7 @@ type queuePurgeCmd struct {
 	What  []string `name:"what" enum:"messages,subscriptions" placeholder:"KIND" help:"messages or subscriptions; by default both."`
 }
 
+// Run empties the queue.
 func (k *queuePurgeCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		if err := c.PurgeQueue(ctx, k.Queue, k.What...); err != nil {
@@ -143,6 +148,7 @@ type queueDeleteCmd struct {
 	Queues []string `arg:"" name:"queue" help:"The queues' names."`
 }
 
+// Run removes the queues.
 func (k *queueDeleteCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
 		for _, q := range k.Queues {

@@ -73,6 +73,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	started := make(chan error, 1)
 	s.running.Go(func() { s.supervise(started) })
+	go s.finish() // Stop waits for it, by done
 	select {
 	case err = <-started:
 	case <-ctx.Done():
@@ -278,17 +279,7 @@ func (s *Server) Done() <-chan struct{} { return s.done }
 // server is told to end at once, without the checkpoint, and recovers at its next start: nothing committed is lost either
 // way. Further calls wait for the same end.
 func (s *Server) Stop(ctx context.Context) error {
-	s.stopOnce.Do(func() {
-		close(s.stopping)
-		go func() { // ends with the supervisor, and Stop waits for it
-			s.running.Wait()
-			err := s.release()
-			s.mu.Lock()
-			s.closed = err
-			s.mu.Unlock()
-			close(s.done)
-		}()
-	})
+	s.stopOnce.Do(func() { close(s.stopping) })
 	select {
 	case <-s.done:
 	case <-ctx.Done():
@@ -298,6 +289,16 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.closed
+}
+
+// finish gives everything back once the supervisor has returned.
+func (s *Server) finish() {
+	s.running.Wait()
+	err := s.release()
+	s.mu.Lock()
+	s.closed = err
+	s.mu.Unlock()
+	close(s.done)
 }
 
 // release gives back the socket's temporary folder and the lock.

@@ -25,7 +25,6 @@ type conn struct {
 
 	// What a run keeps per session.
 	sent  []int64 // by slot: when the request left
-	first []int64 // by slot: the number of its first message
 	order []int   // slots in the order sent, of the Zaqar dialect
 	next  int64   // the number that the next push must have
 	queue int

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -89,13 +88,4 @@ func messageBody(size int) string {
 	body := fmt.Sprintf(`{"n":%d,"pad":""}`, int64(numberBase))
 	pad := strings.Repeat("x", max(0, size-len(body)))
 	return strings.Replace(body, `""`, `"`+pad+`"`, 1)
-}
-
-// quoted is s as a JSON string.
-func quoted(s string) string {
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic(err) // a string always can be encoded
-	}
-	return string(b)
 }
