@@ -105,7 +105,7 @@ var anyName = regexp.MustCompile(`"?<([a-z]+(-[A-Za-z0-9]+)?)>"?`)
 
 // fill gives the names values of its own.
 func (o *oracle) fill(body []byte) []byte {
-	body = []byte(strings.NewReplacer(`"<age>"`, "0", `"<any>"`, "null", `<time>`, "2026-01-31T12:00:00Z").Replace(string(body)))
+	body = []byte(strings.NewReplacer(`"<age>"`, "0", `"<300|360>"`, "360", `"<any>"`, "null", `<time>`, "2026-01-31T12:00:00Z").Replace(string(body)))
 	return anyName.ReplaceAllFunc(body, func(match []byte) []byte {
 		name := strings.Trim(string(match), `<">`)
 		value, ok := o.ids[name]

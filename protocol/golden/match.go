@@ -20,16 +20,19 @@ type variables struct {
 
 // newVariables starts a play: who sends and the project are given, so that plays do not meet.
 func newVariables() *variables {
+	clientA := uuid.NewString()
 	return &variables{values: map[string]string{
-		"project":  "golden-" + uuid.NewString(),
-		"client-A": uuid.NewString(),
-		"client-B": uuid.NewString(),
+		"project":           "golden-" + uuid.NewString(),
+		"client-A":          clientA,
+		"client-A-undashed": strings.ReplaceAll(clientA, "-", ""),
+		"client-B":          uuid.NewString(),
 	}}
 }
 
 var (
-	placeholder = regexp.MustCompile(`<([a-z]+(?:-[A-Za-z0-9]+)?)>`)
+	placeholder = regexp.MustCompile(`<([a-z]+(?:-[A-Za-z0-9]+)*)>`)
 	repeated    = regexp.MustCompile(`<repeat:(.):([0-9]+)>`)
+	either      = regexp.MustCompile(`^<([0-9]+)\|([0-9]+)>$`)
 )
 
 // fill replaces the names in a value that is sent. A name that nothing has given a value yet gets a fresh UUID.
@@ -124,6 +127,12 @@ func (v *variables) matchString(want string, got any, path string) error {
 			}
 		}
 		return fmt.Errorf("%s is %s, want an age", path, compact(got))
+	}
+	if numbers := either.FindStringSubmatch(want); numbers != nil {
+		if n, ok := got.(json.Number); ok && slices.Contains(numbers[1:], n.String()) {
+			return nil
+		}
+		return fmt.Errorf("%s is %s, want %s", path, compact(got), want)
 	}
 	text, ok := got.(string)
 	if !ok {
