@@ -20,7 +20,6 @@ type countSink struct {
 	last    int // bytes of one frame
 	left    int // frames to come
 	done    *sync.WaitGroup
-	buf     []byte
 }
 
 func (k *countSink) wake(src source) {

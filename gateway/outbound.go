@@ -155,13 +155,6 @@ func (o *outbound) close(frame []byte, owed bool) bool {
 	return true
 }
 
-// closed says whether a close frame was sent or is to be sent.
-func (o *outbound) closed() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.closing != nil || o.dead
-}
-
 // flush starts writing what is in the buffer.
 func (o *outbound) flush() {
 	o.mu.Lock()

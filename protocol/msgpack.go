@@ -140,7 +140,11 @@ func (s *scanner) packSkip() bool {
 			if s.packKind() != kindString {
 				s.trouble |= troubleKey
 			}
-			if !s.packSkip() || !s.packSkip() {
+			// The key, then its value.
+			if !s.packSkip() {
+				return false
+			}
+			if !s.packSkip() {
 				return false
 			}
 		}
