@@ -81,7 +81,7 @@ func (q *claimQueue) take() []claimWait {
 	defer q.c.mu.Unlock()
 	q.lowered = math.MaxInt64
 	n, rows := 0, 0
-	for n < len(q.waiting) && q.waiting[n].pop == q.waiting[0].pop {
+	for n < min(len(q.waiting), 1<<claimBatchBits) && q.waiting[n].pop == q.waiting[0].pop {
 		rows += q.waiting[n].op.Limit
 		if n > 0 && rows > q.c.cfg.Rows {
 			break

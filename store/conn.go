@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sys/unix"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -76,10 +75,6 @@ func prepareConn(cc *pgconn.Config, cfg *Config, settings string) {
 	}
 }
 
-func setUserTimeout(fd uintptr, d time.Duration) error {
-	return unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-}
-
 // sessionSettings are statements, not start-up parameters, because poolers refuse unknown start-up parameters.
 //
 // The plans are pinned: statistics of a table that goes from nothing to millions of rows within a minute are always
@@ -116,7 +111,6 @@ const (
 	codeDeadlock         = "40P01"
 	codeUniqueViolation  = "23505"
 	codeReadOnly         = "25006"
-	codeQueryCanceled    = "57014"
 )
 
 // sqlState returns the error's SQLSTATE, "" if the server did not send one.

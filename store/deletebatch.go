@@ -66,11 +66,11 @@ func (b *deleteBatch) addFenced(w *deleteWait, item int) {
 	}
 }
 
-// settled removes from their deletes the ids at the given places (counted from 1) of the batch.
-func (b *deleteBatch) settled(places []int32) {
+// settled removes from their deletes the ids at the given places of the batch.
+func (b *deleteBatch) settled(places []int) {
 	touched := make(map[*deleteWait]struct{})
 	for _, place := range places {
-		owner := b.owner[place-1]
+		owner := b.owner[place]
 		owner.w.items[owner.item].index = -1
 		touched[owner.w] = struct{}{}
 	}
@@ -94,18 +94,34 @@ func (d *deletes) deleteAll(ctx context.Context, waits []*deleteWait) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	var gone []int32
+	var queues, seqs []int64
 	row := d.s.pool.QueryRow(ctx, deleteSQL, b.queues, b.queue, b.seq, b.fence, d.s.writer(writerDeletes))
-	if err := row.Scan(&gone); err != nil {
+	if err := row.Scan(&queues, &seqs); err != nil {
 		return d.s.classifyWrite(err)
 	}
+	gone := b.placesOf(queues, seqs)
 	for _, place := range gone {
-		if b.fence[place-1] > 0 {
-			b.owner[place-1].w.fenced = true
+		if b.fence[place] > 0 {
+			b.owner[place].w.fenced = true
 		}
 	}
 	b.settled(gone)
 	return nil
+}
+
+// placesOf returns the places in the batch of deleted messages. An id may be there more than once.
+func (b *deleteBatch) placesOf(queues, seqs []int64) []int {
+	gone := make(map[protocol.MessageID]struct{}, len(seqs))
+	for i, seq := range seqs {
+		gone[protocol.MessageID{Queue: queues[i], N: seq}] = struct{}{}
+	}
+	places := make([]int, 0, len(seqs))
+	for place, seq := range b.seq {
+		if _, ok := gone[protocol.MessageID{Queue: b.queues[b.queue[place]-1], N: seq}]; ok {
+			places = append(places, place)
+		}
+	}
+	return places
 }
 
 // diagnose finds out about the numbered ids that are still open: those that are gone are settled, those that must not
@@ -138,7 +154,7 @@ func (d *deletes) diagnose(ctx context.Context, waits []*deleteWait) error {
 	if err != nil {
 		return d.s.classify(err)
 	}
-	var settled []int32
+	var settled []int
 	for i, owner := range b.owner {
 		holder, there := holders[int32(i+1)]
 		if there {
@@ -151,7 +167,7 @@ func (d *deletes) diagnose(ctx context.Context, waits []*deleteWait) error {
 			}
 			owner.w.refuse(owner.w.items[owner.item].index, err)
 		}
-		settled = append(settled, int32(i+1))
+		settled = append(settled, i)
 	}
 	b.settled(settled)
 	return nil

@@ -11,13 +11,13 @@ const (
 // somebody else has locked are left out, so a delete never waits and takes no part in a deadlock.
 const deleteChooseSQL = `
 WITH qs AS MATERIALIZED (
-	SELECT array_agg(c.purged_upto ORDER BY u.k) AS purged, array_agg(c.purge_epoch ORDER BY u.k) AS epoch,
+	SELECT array_agg(c.purged_upto ORDER BY u.k) AS purged,
 		array_agg(EXISTS (SELECT FROM queue_watch w WHERE w.queue_id = u.id AND w.observed_until > now())
 			ORDER BY u.k) AS watched
 	FROM unnest($1::bigint[]) WITH ORDINALITY AS u(id, k) LEFT JOIN queue_seq c ON c.id = u.id
 ), locked AS MATERIALIZED (
-	SELECT m.ctid AS t, u.o::int AS o, u.k
-	FROM unnest($2::int[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS u(k, s, b, o)
+	SELECT m.ctid AS t, ((SELECT watched FROM qs))[u.k] AS watched
+	FROM unnest($2::int[], $3::bigint[], $4::bigint[]) AS u(k, s, b)
 	JOIN message m ON m.queue_id = ($1::bigint[])[u.k] AND m.seq = u.s
 	WHERE m.seq > ((SELECT purged FROM qs))[u.k] AND m.expires_at > now() AND m.claim_expires_at < 'infinity'
 		AND (u.b = -1 OR u.b = 0 AND m.claim_expires_at <= now()
@@ -25,22 +25,23 @@ WITH qs AS MATERIALIZED (
 	FOR UPDATE OF m SKIP LOCKED
 )`
 
-// deleteSQL deletes, or buries where the queue is observed, counts by queue under slot $5, and returns the places of
-// the ids that it has deleted.
+// deleteSQL deletes, or buries where the queue is observed, counts by queue under slot $5, and returns the queues and
+// numbers of what it has deleted.
 const deleteSQL = deleteChooseSQL + `, deleted AS (
-	DELETE FROM message m USING locked l
-	WHERE m.ctid = l.t AND NOT ((SELECT watched FROM qs))[l.k] RETURNING l.o, l.k
+	DELETE FROM message WHERE ctid = ANY (ARRAY (SELECT t FROM locked WHERE NOT watched)) RETURNING queue_id, seq
 ), buried AS (
-	UPDATE message m SET claim_expires_at = 'infinity', claimed_at = now() FROM locked l
-	WHERE m.ctid = l.t AND ((SELECT watched FROM qs))[l.k] RETURNING l.o, l.k
+	UPDATE message SET claim_expires_at = 'infinity', claimed_at = now()
+	WHERE ctid = ANY (ARRAY (SELECT t FROM locked WHERE watched)) RETURNING queue_id, seq
 ), gone AS (
-	SELECT o, k FROM deleted UNION ALL SELECT o, k FROM buried
+	SELECT queue_id, seq FROM deleted UNION ALL SELECT queue_id, seq FROM buried
 ), counted AS (
 	INSERT INTO queue_count (queue_id, epoch, slot, removed)
-	SELECT ($1::bigint[])[k], ((SELECT epoch FROM qs))[k], $5, count(*) FROM gone GROUP BY k ORDER BY k
+	SELECT c.id, c.purge_epoch, $5, g.n
+	FROM (SELECT queue_id, count(*) AS n FROM gone GROUP BY queue_id) g JOIN queue_seq c ON c.id = g.queue_id
+	ORDER BY c.id
 	ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET removed = queue_count.removed + EXCLUDED.removed
 )
-SELECT array_agg(o) FROM gone`
+SELECT array_agg(queue_id), array_agg(seq) FROM gone`
 
 // diagnoseSQL says which messages are still there, and who holds them (0: nobody). Queue $1[k], number s.
 const diagnoseSQL = `

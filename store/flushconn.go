@@ -94,7 +94,7 @@ func (c *flushConn) broken() bool { return c.pg.IsClosed() }
 func (c *flushConn) alive() bool {
 	conn := c.pg.Conn()
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn()
+		conn = t.NetConn() // below TLS
 	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -104,16 +104,12 @@ func (c *flushConn) alive() bool {
 	if err != nil {
 		return false
 	}
-	var peekErr error
-	var n int
-	if err := raw.Control(func(fd uintptr) {
-		var b [1]byte
-		n, _, peekErr = syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	}); err != nil {
+	silent := false
+	if err := raw.Control(func(fd uintptr) { silent = nothingToRead(fd) }); err != nil {
 		return false
 	}
 	// What an idle server has to say is its farewell, or the change of a setting: reconnecting is right either way.
-	return n <= 0 && (errors.Is(peekErr, syscall.EAGAIN) || errors.Is(peekErr, syscall.EINTR))
+	return silent
 }
 
 // send stores parts, sorted by queue id, in one transaction.

@@ -509,10 +509,12 @@ func TestFlushesLockInOrder(t *testing.T) {
 				// One counter in the middle is locked: each flush takes what it can and stops there.
 				release := w.lockCounter(6)
 				var dones []told
-				for i := range len(keys) * len(stores) {
-					p, done := newPost(keys[(i*5)%len(keys)], "x")
-					stores[i%len(stores)].Post(p)
-					dones = append(dones, done)
+				for _, key := range keys {
+					for _, s := range stores {
+						p, done := newPost(key, "x")
+						s.Post(p)
+						dones = append(dones, done)
+					}
 				}
 				w.await(int64(len(stores)), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 				release()

@@ -118,7 +118,7 @@ func (k *benchPostCmd) Run(g *globals) error {
 
 type benchClaimCmd struct {
 	benchFlags
-	Connections int  `default:"64" placeholder:"N" help:"Sessions that claim; with --mixed half of them post."`
+	Connections int  `default:"64" placeholder:"N" help:"Sessions that claim; with --mixed as many others post."`
 	Limit       int  `default:"20" placeholder:"N" help:"Messages of one claim; with 1 they are deleted one by one, by claim."`
 	Messages    int  `default:"200000" placeholder:"N" help:"The backlog that is posted first, without --mixed."`
 	InFlight    int  `default:"0" placeholder:"N" help:"Messages at the queue's head that stay claimed meanwhile."`

@@ -147,6 +147,22 @@ func TestProxyDropDuringSyncShowsTheStatementsAnswers(t *testing.T) {
 	}
 }
 
+func TestProxyDropAfterSyncShowsNothingOfTheAnswer(t *testing.T) {
+	t.Parallel()
+	p := NewProxy(t, URL(t))
+	conn := prepared(t, p)
+	p.DropAfterSync(Match{SQL: "INSERT INTO note"})
+	var batch pgx.Batch
+	batch.Queue("INSERT INTO note VALUES ($1, 'a')", 3)
+	results := conn.SendBatch(t.Context(), &batch)
+	if tag, err := results.Exec(); err == nil {
+		t.Errorf("a statement's answer came through: %v", tag)
+	}
+	if err := results.Close(); err == nil {
+		t.Error("the pipeline was told of success")
+	}
+}
+
 func TestProxyCountsToTheNthSync(t *testing.T) {
 	t.Parallel()
 	url := URL(t)

@@ -2,15 +2,14 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
 // mixedBacklog is how many posts' worth of messages per claiming session may wait unclaimed in a mixed run.
 const mixedBacklog = 4
 
-// Mixed measures posting, claiming and deleting together: half of the sessions post, the others claim and delete, and
-// what counts is messages that went all the way. Posting waits while much is unclaimed, so the rates are equal.
+// Mixed measures posting, claiming and deleting together: Connections sessions post, as many others claim and delete,
+// and what counts is messages that went all the way. Posting waits while much is unclaimed, so the rates are equal.
 func Mixed(ctx context.Context, cfg Config) (*Result, error) {
 	cfg.Queues = 1
 	r, err := newRun(ctx, "mixed", cfg, map[string]any{
@@ -21,10 +20,7 @@ func Mixed(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer r.end()
-	if cfg.Connections < 2 {
-		return nil, errors.New("connections must be at least 2: half of them post")
-	}
-	conns, err := r.connect(cfg.Connections)
+	conns, err := r.connect(2 * cfg.Connections)
 	if err != nil {
 		return nil, err
 	}
