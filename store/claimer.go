@@ -219,6 +219,17 @@ func (c *claimer) lower(queueID, seq int64) {
 	}
 }
 
+// committed has the requests that wait for a search from the head look at what was just posted.
+func (c *claimer) committed(batch []protocol.Committed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range batch {
+		if q := c.queues[batch[i].Queue]; q != nil && len(q.waiting) > 0 {
+			c.readyLocked(q)
+		}
+	}
+}
+
 // finishClaims tells the waiters, whose results are set.
 func finishClaims(done []claimWait) {
 	for _, w := range done {

@@ -161,6 +161,7 @@ func (s *Store) committed(batch []protocol.Committed) {
 	s.committing.Lock()
 	defer s.committing.Unlock()
 	s.observer.Committed(batch)
+	s.claims.committed(batch)
 }
 
 // HintQueueChanged says that another gateway made, deleted, purged or changed a queue.
