@@ -34,6 +34,8 @@ type QueueBackend interface {
 	DeleteQueue(ctx context.Context, key protocol.QueueKey) error
 	// Queues lists a project's queues in the order of their names, those after marker.
 	Queues(ctx context.Context, project, marker string, limit int) ([]protocol.Queue, error)
+	// CountQueues counts a project's queues.
+	CountQueues(ctx context.Context, project string) (int64, error)
 	// PurgeQueue drops what a queue holds at this moment. It returns protocol.ErrNoQueue for a missing one.
 	PurgeQueue(ctx context.Context, key protocol.QueueKey, messages, subscriptions bool) error
 	// QueueStats returns protocol.ErrNoQueue for a missing queue.
@@ -80,6 +82,8 @@ type SubscriptionBackend interface {
 	DeleteSubscription(ctx context.Context, key protocol.QueueKey, id uuid.UUID) error
 	// EndSocketSubscriptions deletes subscriptions of sessions that are gone.
 	EndSocketSubscriptions(ctx context.Context, ids []uuid.UUID) error
+	// KnownSubscriptions returns those of ids that were neither deleted nor purged.
+	KnownSubscriptions(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error)
 }
 
 // FeedBackend is what the feeds of subscribers read.

@@ -74,7 +74,7 @@ func benchFanOut(b *testing.B, subscribers, batch int) {
 	defer h.stop()
 	body := []byte(`"` + strings.Repeat("x", 254) + `"`)
 	sample := h.chunker(testKey, encodingSet{true}, 1, 256)
-	sample.message(1, protocol.MessageID{Queue: 1, N: 1}, 300, 0, body, protocol.JSON)
+	sample.message(1, &protocol.Message{ID: protocol.MessageID{Queue: 1, N: 1}, TTL: 300, Body: body})
 	frame := len(sample.finish()[0].frames[0].data)
 	var done sync.WaitGroup
 	sinks := make([]*countSink, subscribers)

@@ -43,8 +43,13 @@ func (b *blockers) submit(c *call) {
 func (b *blockers) run(c *call) {
 	for c != nil {
 		s := c.sess
-		s.handle(c)
-		s.unblock()
+		if s.mayBegin(c) {
+			s.handle(c)
+			s.unblock()
+		} else {
+			s.unblock()
+			s.startFetch(c)
+		}
 		c = b.next()
 	}
 }

@@ -10,10 +10,10 @@ type buffer struct {
 	b []byte
 }
 
-// Buffers come in sizes of 1 KiB times powers of four, so that a frame is held by at most four times its size.
+// Buffers come in sizes of 1 KiB times powers of two, so that a frame is held by at most twice its size.
 const (
 	smallestBuffer = 1 << 10
-	bufferClasses  = 6 // up to 1 MiB; larger ones are made and left to the collector
+	bufferClasses  = 11 // up to 1 MiB; larger ones are made and left to the collector
 )
 
 var bufferPools [bufferClasses]sync.Pool
@@ -23,7 +23,7 @@ func bufferClass(n int) int {
 	if n <= smallestBuffer {
 		return 0
 	}
-	return (bits.Len(uint(n-1)>>10) + 1) / 2
+	return bits.Len(uint(n-1) >> 10)
 }
 
 // newBuffer returns an empty buffer with a capacity of at least n bytes.
@@ -35,7 +35,7 @@ func newBuffer(n int) *buffer {
 	if buf, ok := bufferPools[class].Get().(*buffer); ok {
 		return buf
 	}
-	return &buffer{b: make([]byte, 0, smallestBuffer<<(2*class))}
+	return &buffer{b: make([]byte, 0, smallestBuffer<<class)}
 }
 
 // free gives the buffer back. A nil buffer is fine. A buffer whose memory was appended beyond its capacity, and so
@@ -46,14 +46,14 @@ func (buf *buffer) free() {
 		return
 	}
 	n := cap(buf.b)
-	if n < smallestBuffer || n > smallestBuffer<<(2*(bufferClasses-1)) {
+	if n < smallestBuffer || n > smallestBuffer<<(bufferClasses-1) {
 		return
 	}
 	class := bufferClass(n)
-	if smallestBuffer<<(2*class) > n {
+	if smallestBuffer<<class > n {
 		class-- // what is in a pool has at least the size of its class
 	}
-	buf.b = buf.b[: 0 : smallestBuffer<<(2*class)]
+	buf.b = buf.b[: 0 : smallestBuffer<<class]
 	bufferPools[class].Put(buf)
 }
 

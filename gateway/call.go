@@ -4,13 +4,15 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
 // call is one frame on its way to its reply. It owns the frame's memory, into which the request's strings point, until
-// its reply is in the outbound buffer. Its handler answers it exactly once, by reply, replyThen or fail, from whatever
-// goroutine, and does not touch it afterwards: calls are pooled.
+// its reply is in the outbound buffer and its handler is through with it. Its handler answers it exactly once, by reply,
+// replyThen or fail, from whatever goroutine, and does not touch it afterwards: calls are pooled. A call that takes too
+// long is answered by the session instead (deadline.go); the handler's own answer is then dropped.
 type call struct {
 	req  protocol.Request
 	sess *session
@@ -29,6 +31,10 @@ type call struct {
 	// held is the memory that the call holds: its frame and, once it is there, its reply. fetch marks claims and reads.
 	held  int
 	fetch bool
+	// expected is what the reply of a fetch is expected to take while it is under way; the session's mutex guards it.
+	expected int
+	// refused says that there is no memory for the reply of a claim.
+	refused atomic.Bool
 	// out is the encoded reply behind maxWSHeader spare bytes; the call keeps its memory for the next frame.
 	out  protocol.Writer
 	then func()
@@ -36,16 +42,36 @@ type call struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// answered makes sure that a call is answered once.
-	answered atomic.Bool
+	// arrived and due are the gateway's clock when the frame was read and when its time is up.
+	arrived, due int64
+	// state makes sure that a call is started and answered once.
+	state atomic.Int32
+	// early says that the session answered in the handler's place, kept what the call then still holds of the session's
+	// bounds, and older and newer link the session's unanswered calls. The session's mutex guards them.
+	early        bool
+	kept         int
+	older, newer *call
+	// abandoned is isAbandoned, made once because a method value allocates.
+	abandoned func() bool
+
 	// phase says how far the store is with telling the call: a reply that is made between Done and Flush leaves the
 	// writing to Flush, so that one write carries all replies of a batch.
 	phase atomic.Int32
 	// serial grows with each use of the pooled call, so that a frame's call can be told from the next one's.
 	serial atomic.Uint32
-	// refs counts who still uses the call: the reply, and each Done until its Flush.
+	// refs counts who still uses the call: the reply, each Done until its Flush, and the handler of a call that was
+	// answered early.
 	refs atomic.Int32
 }
+
+// The states of a call.
+const (
+	callWaiting  int32 = iota // for its turn or for a goroutine
+	callRunning               // its handler has begun
+	callExpired               // answered by the session before its handler began, which must not begin any more
+	callLate                  // answered by the session while its handler runs
+	callAnswered              // by its handler, or nothing more will come of it
+)
 
 // The phases of a call that the store answers.
 const (
@@ -57,13 +83,15 @@ const (
 var callPool = sync.Pool{New: func() any {
 	c := new(call)
 	c.job.call = c
+	c.abandoned = c.isAbandoned
 	return c
 }}
 
-// newCall takes a call for one frame of s.
+// newCall takes a call for one frame of s that has just been read.
 func newCall(s *session, frame *buffer) *call {
 	c := callPool.Get().(*call)
 	c.sess, c.frame = s, frame
+	c.arrived = s.gw.clock.exact()
 	c.refs.Store(1)
 	return c
 }
@@ -86,13 +114,29 @@ func (c *call) Flush() {
 // queue names the queue that the call is about.
 func (c *call) queue() protocol.QueueKey { return c.req.Queue() }
 
-// context returns what a blocking handler passes to the store: it ends with the session, or when the request's time is
+// context returns what a blocking handler passes to the store: it ends with the session, or when the call's time is
 // up. Only the call's handler may use it.
 func (c *call) context() context.Context {
 	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithTimeout(c.sess.context(), c.sess.gw.cfg.RequestTimeout)
+		c.ctx, c.cancel = context.WithDeadline(c.sess.context(), c.deadline())
 	}
 	return c.ctx
+}
+
+// deadline is when the call's time is up.
+func (c *call) deadline() time.Time { return c.sess.gw.clock.at(c.due) }
+
+// isAbandoned says that nobody waits for the call's result: its session has ended, or it was answered early; or that
+// there is no memory for it.
+func (c *call) isAbandoned() bool {
+	if c.state.Load() == callLate || c.sess.ended() {
+		return true
+	}
+	if c.sess.overdrawn(leastReply) {
+		c.refused.Store(true)
+		return true
+	}
+	return false
 }
 
 // reply answers the call; body writes the value of the reply's "body" and is called before reply returns.
@@ -101,14 +145,20 @@ func (c *call) reply(status int, body func(*protocol.Writer)) {
 }
 
 // replyThen is reply, and calls then once the reply is in the session's outbound buffer: whatever then lets go is sent
-// after the reply. If the session is gone, then is called all the same.
-func (c *call) replyThen(status int, body func(*protocol.Writer), then func()) {
+// after the reply. If the session is gone, then is called all the same. It returns false, and then is not called, if
+// the call was answered before: the client does not know what was done, and the handler has to undo what would stay.
+func (c *call) replyThen(status int, body func(*protocol.Writer), then func()) bool {
 	if !c.beginReply() {
-		return
+		return false
 	}
 	protocol.AppendReply(&c.out, &c.req, status, body)
+	if c.fetch && isRead(&c.req) && c.sess.overdrawn(len(c.out.Buf)) {
+		c.clearOut()
+		protocol.AppendError(&c.out, &c.req, overloaded())
+	}
 	c.then = then
 	c.sess.answered(c)
+	return true
 }
 
 // fail answers the call with an error.
@@ -120,17 +170,34 @@ func (c *call) fail(e *protocol.Error) {
 	c.sess.answered(c)
 }
 
-// beginReply prepares the call's writer. A second answer to one call is a fault of its handler: it is logged and
-// dropped, for the first one stands.
+// beginReply takes the handler's answer and prepares the call's writer. The answer to a call that was answered early
+// ends the call, which must not be touched then. A second answer of a handler is its fault: it is logged and dropped,
+// for the first one stands.
 func (c *call) beginReply() bool {
-	if c.answered.Swap(true) {
-		c.sess.gw.log.Error().Str("action", c.req.ActionName).Msg("call answered twice")
-		return false
+	for {
+		switch state := c.state.Load(); state {
+		case callWaiting, callRunning:
+			if c.state.CompareAndSwap(state, callAnswered) {
+				c.clearOut()
+				return true
+			}
+		case callExpired, callLate:
+			if c.state.CompareAndSwap(state, callAnswered) {
+				c.sess.conclude(c)
+				return false
+			}
+		default:
+			c.sess.gw.log.Error().Str("action", c.req.ActionName).Msg("call answered twice")
+			return false
+		}
 	}
+}
+
+// clearOut prepares the call's writer.
+func (c *call) clearOut() {
 	c.out.Codec = c.req.Codec
 	var spare [maxWSHeader]byte
 	c.out.Buf = append(c.out.Buf[:0], spare[:]...)
-	return true
 }
 
 // opcode is the kind of frame that carries the call's reply.
@@ -166,11 +233,12 @@ func (c *call) release() {
 	c.claim = protocol.ClaimOp{Messages: c.claim.Messages[:0]}
 	c.del = protocol.DeleteOp{IDs: c.del.IDs[:0], ClaimIDs: c.del.ClaimIDs[:0]}
 	c.sess, c.frame, c.finish, c.then, c.handler = nil, nil, nil, nil, nil
-	c.held, c.fetch = 0, false
+	c.held, c.fetch, c.early, c.kept, c.expected = 0, false, false, 0, 0
+	c.refused.Store(false)
 	c.ctx, c.cancel = nil, nil
 	c.job = job{call: c}
 	c.serial.Add(1)
-	c.answered.Store(false)
+	c.state.Store(callWaiting)
 	c.phase.Store(phaseNone)
 	callPool.Put(c)
 }

@@ -3,10 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -17,7 +20,7 @@ import (
 func (h *hub) read(f *feed) (again bool) {
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.QueryTimeout)
 	defer cancel()
-	for _, step := range []func(context.Context, *feed) error{h.follow, h.catchUp, h.serve} {
+	for _, step := range []func(context.Context, *feed) error{h.recheck, h.follow, h.catchUp, h.serve} {
 		if err := step(ctx, f); err != nil {
 			h.readFailed(f, err)
 			return false
@@ -26,6 +29,49 @@ func (h *hub) read(f *feed) (again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.gone && f.needsRead()
+}
+
+// recheck ends the feed's subscriptions that are not there any more, if somebody told of such.
+func (h *hub) recheck(ctx context.Context, f *feed) error {
+	f.mu.Lock()
+	if f.dead || !f.recheck {
+		f.mu.Unlock()
+		return nil
+	}
+	f.recheck = false
+	subs := slices.Collect(maps.Keys(f.members))
+	f.mu.Unlock()
+	err := h.endUnknown(ctx, subs)
+	if err != nil {
+		f.mu.Lock()
+		f.recheck = true
+		f.mu.Unlock()
+	}
+	return err
+}
+
+// endUnknown ends those of the subscriptions that somebody else has deleted.
+func (h *hub) endUnknown(ctx context.Context, subs []*subscriber) error {
+	for batch := range slices.Chunk(subs, idBatch) {
+		ids := make([]uuid.UUID, len(batch))
+		for i, s := range batch {
+			ids[i] = s.id
+		}
+		list, err := h.backend.KnownSubscriptions(ctx, ids)
+		if err != nil {
+			return err
+		}
+		known := make(map[uuid.UUID]struct{}, len(list))
+		for _, id := range list {
+			known[id] = struct{}{}
+		}
+		for _, s := range batch {
+			if _, ok := known[s.id]; !ok {
+				s.end(s.missing())
+			}
+		}
+	}
+	return nil
 }
 
 // follow looks for the queue that has the name of one that is gone, and has a new one observed.

@@ -1,10 +1,10 @@
 package gateway
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"math/rand/v2"
-	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -14,8 +14,8 @@ func (g *Gateway) claimCreate(c *call) {
 	f := &c.req.Fields
 	c.claim.Queue = c.key()
 	c.claim.Limit, c.claim.TTL, c.claim.Grace = f.Limit, f.TTL, f.Grace
-	c.claim.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
-	c.claim.Abandoned = c.sess.ended
+	c.claim.Deadline = c.deadline()
+	c.claim.Abandoned = c.abandoned
 	c.claim.Waiter = c
 	c.finish = finishClaim
 	g.backend.Claim(&c.claim)
@@ -23,6 +23,15 @@ func (g *Gateway) claimCreate(c *call) {
 
 func finishClaim(c *call) {
 	switch {
+	case c.state.Load() == callLate && len(c.claim.Messages) > 0:
+		c.handler = giveBack
+		c.sess.block(c)
+	case c.claim.Err != nil && c.refused.Load():
+		c.fail(overloaded())
+	case c.claim.Err == nil && !c.roomFor(c.claim.Messages):
+		c.refused.Store(true)
+		c.handler = giveBack
+		c.sess.block(c)
 	case c.claim.Err != nil:
 		c.fail(c.sess.gw.wireError(c, c.claim.Err))
 	case len(c.claim.Messages) == 0:
@@ -43,6 +52,17 @@ func finishClaim(c *call) {
 		})
 	}
 }
+
+// giveBack releases a claim that came too late for its client, who does not know its id.
+var giveBack = &handler{blocking: true, run: func(g *Gateway, c *call) {
+	// The call's own time is up, and its session may have ended meanwhile: the messages are to be free all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.sess.context()), g.cfg.RequestTimeout)
+	defer cancel()
+	if err := g.backend.ReleaseClaim(ctx, c.key(), c.claim.ClaimID); err != nil && !isMissing(err) {
+		g.log.Warn().Err(err).Msg("a claim that came too late was not released: its messages wait for its end")
+	}
+	c.fail(protocol.ErrorOutcomeUnknown(retryUnavailable, errNotEnded))
+}}
 
 // emptyClaimID returns the id of a claim that holds nothing. Zaqar gives such a claim an id too; ours is a number that
 // is too short for a claim's id, so that no use of it ever finds a claim.

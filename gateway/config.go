@@ -15,6 +15,8 @@ type Config struct {
 	Limits protocol.Limits
 	// Push holds the settings of feeds and their hub.
 	Push PushConfig
+	// Handlers holds the settings of the actions' handlers.
+	Handlers HandlerConfig
 	// Fallback answers requests that are neither upgrades nor probes. Nil answers 404.
 	Fallback http.Handler
 
@@ -50,10 +52,21 @@ type Config struct {
 	// MemoryBudget is how many bytes of frames and replies all sessions together may hold; past it sessions are not
 	// read, and go on in the order in which they came. Bytes, twice Limits.MaxFrameBytes or more; default 256 MiB.
 	MemoryBudget int64
+	// SessionAllowance is how much a session may hold in frames and replies also while the budget is used up, so that
+	// others cannot keep it from being read and answered. While there are many sessions it is less: their share of a
+	// quarter of the budget, 4 KiB at least. Bytes, 4 KiB or more; default 64 KiB.
+	SessionAllowance int
+	// PressureTimeout is how old the oldest byte that a session has not taken may be while others wait for memory.
+	// Past it the sessions that hold most are closed, until a quarter of the budget is free. 10 ms or more; default 2 s.
+	PressureTimeout time.Duration
+	// MinFrameRate is what has to come of a large frame in each second but the first while others wait for the memory
+	// that such frames are read into; else its session is closed. Bytes per second, 1 or more; default 64 KiB.
+	MinFrameRate int
 	// Blocking is how many handlers that wait for the database may run at a time; BlockingPerSession is how many of
 	// them may be of one session. 1 or more; defaults 64 and 8.
 	Blocking, BlockingPerSession int
-	// RequestTimeout is how long such a handler may take. 100 ms or more; default 30 s.
+	// RequestTimeout is how long after their frame's arrival such actions may take, the wait for their turn included;
+	// then they are answered 503. 100 ms or more; default 4 s.
 	RequestTimeout time.Duration
 
 	// PingInterval is how long a session may be silent before it is pinged. 10 ms or more; default 25 s.
@@ -80,6 +93,7 @@ func DefaultConfig() Config {
 	return Config{
 		Limits:              protocol.DefaultLimits(),
 		Push:                DefaultPushConfig(),
+		Handlers:            DefaultHandlerConfig(),
 		MaxSessions:         100_000,
 		MaxHeaderBytes:      16 << 10,
 		HeaderTimeout:       10 * time.Second,
@@ -91,9 +105,12 @@ func DefaultConfig() Config {
 		MaxReplyBytes:       4 << 20,
 		MaxFetches:          32,
 		MemoryBudget:        256 << 20,
+		SessionAllowance:    64 << 10,
+		PressureTimeout:     2 * time.Second,
+		MinFrameRate:        64 << 10,
 		Blocking:            64,
 		BlockingPerSession:  8,
-		RequestTimeout:      30 * time.Second,
+		RequestTimeout:      4 * time.Second,
 		PingInterval:        25 * time.Second,
 		PongTimeout:         20 * time.Second,
 		FrameTimeout:        30 * time.Second,
@@ -112,7 +129,7 @@ type configRule struct {
 
 // Check returns an error that names every setting that is out of its range; nil if all is well.
 func (c Config) Check() error {
-	faults := []error{c.Limits.Check(), c.Push.Check()}
+	faults := []error{c.Limits.Check(), c.Push.Check(), c.Handlers.Check()}
 	const shortest = 10 * time.Millisecond
 	for _, rule := range []configRule{
 		{c.MaxSessions >= 1, "MaxSessions must be at least 1"},
@@ -126,6 +143,9 @@ func (c Config) Check() error {
 		{c.MaxReplyBytes >= 1<<10, "MaxReplyBytes must be at least 1 KiB"},
 		{c.MaxFetches >= 1, "MaxFetches must be at least 1"},
 		{c.MemoryBudget >= 2*int64(c.Limits.MaxFrameBytes), "MemoryBudget must be at least two frames of the largest size"},
+		{c.SessionAllowance >= smallFrame, "SessionAllowance must be at least 4 KiB"},
+		{c.PressureTimeout >= shortest, "PressureTimeout must be at least 10 ms"},
+		{c.MinFrameRate >= 1, "MinFrameRate must be at least 1 byte per second"},
 		{c.Blocking >= 1, "Blocking must be at least 1"},
 		{c.BlockingPerSession >= 1, "BlockingPerSession must be at least 1"},
 		{c.RequestTimeout >= 10*shortest, "RequestTimeout must be at least 100 ms"},

@@ -9,8 +9,9 @@ import (
 
 // HandlerConfig holds the settings of the actions' handlers.
 type HandlerConfig struct {
-	// OperationTimeout is how long a post, claim or delete may wait before the store takes it up; then it is answered
-	// 503 and nothing was changed. 100 ms or more; default 4 s.
+	// OperationTimeout is how long after its frame's arrival a post, claim or delete may wait, for its turn and for the
+	// store to take it up; then it is answered 503 and nothing was changed. One that the store has taken up by then is
+	// answered half a second later at most. 100 ms or more; default 4 s.
 	OperationTimeout time.Duration
 	// Checksum adds a checksum of its body to each message in the answers of pop and of queue_get_stats, as Zaqar's
 	// enable_checksum does. Default off.
@@ -36,6 +37,9 @@ type handler struct {
 	run func(*Gateway, *call)
 	// blocking says that run waits for the database, so that it needs a goroutine. The others must not block.
 	blocking bool
+	// immediate says that run changes what later frames mean and touches no queue: it is called where the frame is
+	// read, before the next one is decoded, and waits for no earlier frame.
+	immediate bool
 	// variant, if it is set, returns another handler for some calls of the action, else nil.
 	variant func(*call) *handler
 }
@@ -66,7 +70,7 @@ var handlers = map[string]*handler{
 	"subscription_list":   {run: (*Gateway).subscriptionList, blocking: true},
 	"subscription_delete": {run: (*Gateway).subscriptionDelete, blocking: true},
 
-	"authenticate": {run: (*Gateway).authenticate},
+	"authenticate": {run: (*Gateway).authenticate, immediate: true},
 }
 
 // handlersByAction is the same by protocol's action, which is what a decoded frame holds. It is made in init because

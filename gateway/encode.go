@@ -45,7 +45,7 @@ func (b *chunker) begin(first int64) *chunk {
 const frameOverhead = 96
 
 // message appends message number seq.
-func (b *chunker) message(seq int64, id protocol.MessageID, ttl, age int32, body []byte, codec protocol.Codec) {
+func (b *chunker) message(seq int64, m *protocol.Message) {
 	c := b.begin(seq)
 	for e, f := range c.frames {
 		if f == nil {
@@ -53,11 +53,11 @@ func (b *chunker) message(seq int64, id protocol.MessageID, ttl, age int32, body
 		}
 		e := encoding(e)
 		b.scratch.Reset(e.codec(), b.scratch.Buf[:0])
-		protocol.AppendNotification(b.scratch, b.queue, id, ttl, age, body, codec, e.extended())
+		protocol.AppendNotification(b.scratch, b.queue, m, e.extended())
 		f.append(e, b.scratch.Buf)
 	}
 	b.items--
-	b.bytes -= len(body)
+	b.bytes -= len(m.Body)
 	b.end(seq, c.upto != nil)
 }
 
@@ -140,9 +140,14 @@ func (h *hub) chunkCommit(c *protocol.Committed, use encodingSet) []*chunk {
 		bytes += len(c.Messages[i].Body)
 	}
 	b := h.chunker(c.Queue, use, len(c.Messages), bytes)
+	var m protocol.Message
 	for i := range c.Messages {
-		m := &c.Messages[i]
-		b.message(c.First+int64(i), c.IDs[i], m.TTL, 0, m.Body, m.Codec)
+		posted := &c.Messages[i]
+		m.ID, m.TTL, m.Body, m.Codec = c.IDs[i], posted.TTL, posted.Body, posted.Codec
+		if c.Origins != nil {
+			m.Origin = c.Origins[i]
+		}
+		b.message(c.First+int64(i), &m)
 	}
 	return b.finish()
 }
@@ -210,7 +215,7 @@ func (b *chunker) page(page *protocol.FeedPage, cursor int64) {
 			continue
 		}
 		fill(m.Seq - 1)
-		b.message(m.Seq, m.ID, m.TTL, m.Age, m.Body, m.Codec)
+		b.message(m.Seq, m)
 		next = m.Seq + 1
 	}
 	fill(page.Upto)

@@ -130,18 +130,26 @@ func TestEveryActionHasAHandler(t *testing.T) {
 	}
 }
 
+func TestHandlerConfigIsChecked(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	cfg.Handlers.OperationTimeout = 0
+	if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), "OperationTimeout") {
+		t.Errorf("OperationTimeout out of range: %v", err)
+	}
+}
+
 func TestPushConfigCheck(t *testing.T) {
 	t.Parallel()
 	if err := DefaultPushConfig().Check(); err != nil {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(*PushConfig){
-		"RingBytes":        func(c *PushConfig) { c.RingBytes = 0 },
-		"TotalRingBytes":   func(c *PushConfig) { c.TotalRingBytes = c.RingBytes - 1 },
-		"Readers":          func(c *PushConfig) { c.Readers = 0 },
-		"PollInterval":     func(c *PushConfig) { c.PollInterval = 0 },
-		"ObserveInterval":  func(c *PushConfig) { c.ObserveInterval = time.Minute },
-		"OperationTimeout": func(c *PushConfig) { c.Handlers.OperationTimeout = 0 },
+		"RingBytes":       func(c *PushConfig) { c.RingBytes = 0 },
+		"TotalRingBytes":  func(c *PushConfig) { c.TotalRingBytes = c.RingBytes - 1 },
+		"Readers":         func(c *PushConfig) { c.Readers = 0 },
+		"PollInterval":    func(c *PushConfig) { c.PollInterval = 0 },
+		"ObserveInterval": func(c *PushConfig) { c.ObserveInterval = time.Minute },
 	} {
 		cfg := DefaultPushConfig()
 		change(&cfg)

@@ -35,7 +35,9 @@ type feed struct {
 	want int64
 	// verify asks for a read in any case: something changed and nobody said what.
 	verify bool
-	ring   ring
+	// recheck asks for a look whether the subscriptions are still there.
+	recheck bool
+	ring    ring
 	// pending are local commits that came before what precedes them, without holes among themselves.
 	pending ring
 	// members are the subscribers, list the same for walking without the lock, nil when out of date.
@@ -71,6 +73,18 @@ func (f *feed) join(s *subscriber, head protocol.Head) {
 	f.members[s] = struct{}{}
 	f.users[s.enc]++
 	f.list = nil
+}
+
+// replace puts s, which has just joined, into the place of another subscriber of its session. Requires mu.
+func (f *feed) replace(before, s *subscriber) {
+	if _, ok := f.members[before]; !ok {
+		return
+	}
+	if before.gen == s.gen {
+		s.cursor = before.cursor
+	}
+	f.leave(before)
+	before.closed = true
 }
 
 // leave removes a subscriber. Requires mu.
@@ -253,5 +267,5 @@ func (f *feed) fanOut() {
 
 // needsRead says whether there is something for a reader to do. Requires mu.
 func (f *feed) needsRead() bool {
-	return !f.dead && (f.gone || f.verify || f.unobserved || f.want > f.cursor || len(f.laggers) > 0)
+	return !f.dead && (f.gone || f.verify || f.unobserved || f.recheck || f.want > f.cursor || len(f.laggers) > 0)
 }

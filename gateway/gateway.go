@@ -20,6 +20,8 @@ type Gateway struct {
 
 	// memory counts the frames and replies that are held, reading the large frames that are not whole yet.
 	memory, reading budget
+	// admission holds back the fetches whose replies there is no memory for.
+	admission admission
 
 	clock    clock
 	blockers blockers
@@ -34,9 +36,11 @@ type Gateway struct {
 	// draining is set when the gateway takes no more sessions.
 	draining atomic.Bool
 	// seats counts the sessions and those being opened.
-	seats    atomic.Int64
-	stopOnce sync.Once
-	stopErr  error
+	seats atomic.Int64
+	// undelivered keeps the warning of subscriptions that nothing serves from filling the log.
+	undelivered sync.Once
+	stopOnce    sync.Once
+	stopErr     error
 
 	mu       sync.Mutex
 	started  bool
@@ -58,6 +62,7 @@ func New(cfg Config, backend Backend, log zerolog.Logger) *Gateway {
 	g.memory.max = cfg.MemoryBudget - cfg.MemoryBudget/4
 	g.reading.max = cfg.MemoryBudget / 4
 	g.blockers.gw = g
+	g.admission.gw = g
 	g.clock.start()
 	g.hub = newHub(cfg.Push, backend, log)
 	g.server = newServer(g)
@@ -72,7 +77,7 @@ func (g *Gateway) Start() {
 		return
 	}
 	g.started = true
-	// The gateway's own lifetime: it ends in Stop.
+	// Background: the gateway's own lifetime belongs to no caller and ends in Stop.
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
 	g.hub.start()

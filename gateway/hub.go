@@ -17,6 +17,7 @@ type hubBackend interface {
 	FeedBackend
 	Queue(ctx context.Context, key protocol.QueueKey) (*protocol.Queue, error)
 	EndSocketSubscriptions(ctx context.Context, ids []uuid.UUID) error
+	KnownSubscriptions(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error)
 }
 
 // hub holds the feeds and owns the goroutines that work them: fan-out workers wake subscribers, readers read the
@@ -104,12 +105,21 @@ type subscription struct {
 
 // subscribe registers a subscriber at the head that was read for it. Nothing is pushed until its open is called. It
 // returns nil if the session is closed or full.
+//
+// If the session still has a subscription to that queue, another gateway has deleted its row, which would have kept
+// this one from being made. This one then goes on where that one is, so that the socket misses nothing and gets
+// nothing twice.
 func (h *hub) subscribe(spec subscription) (s *subscriber, full bool) {
 	s = &subscriber{
 		id: spec.id, sink: spec.sink, session: spec.session, enc: spec.encoding,
 		expires: time.Now().Add(spec.ttl), heapIndex: -1,
 	}
-	f := h.join(s, spec.key, spec.head)
+	before := spec.session.to(spec.key)
+	f := h.join(s, spec.key, spec.head, before)
+	if before != nil {
+		spec.session.remove(before)
+		h.remove(before)
+	}
 	h.expiry.add(s) // before the session can close and remove it
 	if added, full := spec.session.add(s, h.cfg.SessionSubscriptions); !added {
 		h.remove(s)
@@ -119,8 +129,8 @@ func (h *hub) subscribe(spec subscription) (s *subscriber, full bool) {
 	return s, false
 }
 
-// join finds or makes the feed and adds s to it.
-func (h *hub) join(s *subscriber, key protocol.QueueKey, head protocol.Head) *feed {
+// join finds or makes the feed and adds s to it, in the place of before if that is set.
+func (h *hub) join(s *subscriber, key protocol.QueueKey, head protocol.Head, before *subscriber) *feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.feeds[key]
@@ -130,6 +140,9 @@ func (h *hub) join(s *subscriber, key protocol.QueueKey, head protocol.Head) *fe
 	}
 	f.mu.Lock()
 	f.join(s, head)
+	if before != nil {
+		f.replace(before, s)
+	}
 	f.mu.Unlock()
 	h.indexLocked(f)
 	h.subs[s.id] = s
@@ -214,7 +227,7 @@ func (h *hub) drop(key protocol.QueueKey, id uuid.UUID, by *sessionSubs) {
 		return
 	}
 	if s.session != by {
-		s.end(protocol.GapEnded)
+		s.end(protocol.GapSubscriptionEnded)
 		return
 	}
 	s.session.remove(s)
@@ -230,7 +243,7 @@ func (h *hub) dropQueue(key protocol.QueueKey) {
 	}
 	f.mu.Lock()
 	for s := range f.members {
-		s.ending = protocol.GapEnded
+		s.ending = protocol.GapSubscriptionEnded
 	}
 	f.mu.Unlock()
 	h.fan.add(f)
@@ -296,6 +309,18 @@ func (h *hub) wakeQueue(queueID, head int64) {
 	if f != nil && f.hint(queueID, head) {
 		h.readers.add(f)
 	}
+}
+
+// subscriptionsEnded has a feed look whether its subscriptions are still there.
+func (h *hub) subscriptionsEnded(key protocol.QueueKey) {
+	f := h.feed(key)
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	f.recheck = true
+	f.mu.Unlock()
+	h.readers.add(f)
 }
 
 // reconnected compares all feeds with the database at once, for hints may have been lost.

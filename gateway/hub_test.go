@@ -489,7 +489,7 @@ func TestSubscriptionExpires(t *testing.T) {
 		settle()
 		h.postLocal(testKey, 1)
 		settle()
-		want := []push{{id: 1, seq: 1}, {gap: protocol.Gap{From: 2, To: 1, Reason: protocol.GapEnded}}}
+		want := []push{{id: 1, seq: 1}, {gap: protocol.Gap{From: 2, To: 1, Reason: protocol.GapSubscriptionExpired}}}
 		if got := sink.pushes(); !slices.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
@@ -638,7 +638,7 @@ func TestDropBySession(t *testing.T) {
 		h.postLocal(testKey, 1)
 		settle()
 		wantSeqs(t, mine.pushes(), 1, 1, 1)
-		want := []push{{gap: protocol.Gap{From: 2, To: 1, Reason: protocol.GapEnded}}}
+		want := []push{{gap: protocol.Gap{From: 2, To: 1, Reason: protocol.GapSubscriptionEnded}}}
 		if got := theirs.pushes(); !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
@@ -653,11 +653,66 @@ func TestPurgedSubscriptionsEnd(t *testing.T) {
 		sink, _ := h.sub(testKey)
 		h.dropQueue(testKey)
 		settle()
-		if got := sink.pushes(); len(got) != 1 || got[0].gap.Reason != protocol.GapEnded {
+		if got := sink.pushes(); len(got) != 1 || got[0].gap.Reason != protocol.GapSubscriptionEnded {
 			t.Errorf("got %v", got)
 		}
 		if len(h.feeds) != 0 {
 			t.Error("the feed is left")
+		}
+	})
+}
+
+// TestSubscriptionsDeletedElsewhereEnd checks that subscribers whose row another gateway has deleted are told, with a
+// hint at once and without one after a while.
+func TestSubscriptionsDeletedElsewhereEnd(t *testing.T) {
+	inBubble(t, quietConfig(), func(t *testing.T, h *testHub) {
+		want := []push{{gap: protocol.Gap{From: 1, To: 0, Reason: protocol.GapSubscriptionEnded}}}
+		stays, _ := h.sub(testKey)
+		for hint, tell := range map[string]func(){
+			"named":  func() { h.subscriptionsEnded(testKey) },
+			"all":    h.reconnected,
+			"nobody": func() { time.Sleep(h.cfg.ObserveInterval) },
+		} {
+			sink, s := h.sub(testKey)
+			h.store.mu.Lock()
+			h.store.deleted[s.id] = true
+			h.store.mu.Unlock()
+			tell()
+			settle()
+			if got := sink.pushes(); !slices.Equal(got, want) {
+				t.Errorf("hint %s: got %v, want %v", hint, got, want)
+			}
+		}
+		h.postLocal(testKey, 1)
+		settle()
+		wantSeqs(t, stays.pushes(), 1, 1, 1)
+		if len(h.subs) != 1 {
+			t.Error("a subscription is left")
+		}
+	})
+}
+
+// TestSubscribedAgainBeforeTheEndIsKnown checks that a socket that subscribes again, while its old subscription is
+// over but nobody here knows, gets each message once.
+func TestSubscribedAgainBeforeTheEndIsKnown(t *testing.T) {
+	inBubble(t, quietConfig(), func(t *testing.T, h *testHub) {
+		sink := newTestSink(t)
+		list := &sessionSubs{}
+		open := func(head int64) {
+			s, _ := h.subscribe(subscription{id: uuid.New(), key: testKey, head: protocol.Head{QueueID: 1, Last: head},
+				ttl: time.Minute, session: list, sink: sink})
+			s.open()
+		}
+		h.postRemote(testKey, 0)
+		open(0)
+		h.postLocal(testKey, 2)
+		settle()
+		open(1) // a head that is older than what was pushed
+		h.postLocal(testKey, 2)
+		settle()
+		wantSeqs(t, sink.pushes(), 1, 1, 4)
+		if len(list.list()) != 1 || len(h.subs) != 1 {
+			t.Error("the subscription that ended is still known")
 		}
 	})
 }

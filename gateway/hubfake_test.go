@@ -30,6 +30,7 @@ type feedStore struct {
 	polls    int
 	observed map[int64]int
 	ended    [][]uuid.UUID
+	deleted  map[uuid.UUID]bool // subscriptions that another gateway has deleted
 }
 
 type feedQueue struct {
@@ -43,6 +44,7 @@ type feedQueue struct {
 func newFeedStore() *feedStore {
 	return &feedStore{
 		queues: map[protocol.QueueKey]*feedQueue{}, byID: map[int64]*feedQueue{}, observed: map[int64]int{},
+		deleted: map[uuid.UUID]bool{},
 	}
 }
 
@@ -193,6 +195,17 @@ func (st *feedStore) EndSocketSubscriptions(_ context.Context, ids []uuid.UUID) 
 	}
 	st.ended = append(st.ended, ids)
 	return nil
+}
+
+func (st *feedStore) KnownSubscriptions(_ context.Context, ids []uuid.UUID) (known []uuid.UUID, _ error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, id := range ids {
+		if !st.deleted[id] {
+			known = append(known, id)
+		}
+	}
+	return known, st.down
 }
 
 // push is a frame that a subscriber got: a message of queue id and number, or a gap.

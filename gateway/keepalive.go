@@ -23,23 +23,34 @@ func (c *clock) start() {
 // now is never 0, so that 0 can say "not at all".
 func (c *clock) now() int64 { return c.ticks.Load() }
 
-func (c *clock) advance() { c.ticks.Store(int64(time.Since(c.base)) + 1) }
+// exact is now, from the system's clock.
+func (c *clock) exact() int64 { return int64(time.Since(c.base)) + 1 }
+
+// at is the time at which the clock shows t.
+func (c *clock) at(t int64) time.Time { return c.base.Add(time.Duration(t - 1)) }
+
+func (c *clock) advance() { c.ticks.Store(c.exact()) }
 
 // liveness is what the keepalive remembers of a session.
 type liveness struct {
 	// pinged is the clock when the unanswered ping was sent, 0 if there is none.
 	pinged int64
+	// got is how much of a large frame was there at gotAt, slow says that little came in the second before.
+	got, gotAt int64
+	slow       bool
 }
 
 // keepaliveSlices is into how many parts the sessions are cut: one part is looked at per tick.
-const keepaliveSlices = 10
+const keepaliveSlices = 5
 
-// keepalive looks after all sessions, so that an idle one needs neither a goroutine nor a timer: it pings the silent
-// ones, and closes those that do not answer, that do not finish a frame, or whose socket takes nothing.
+// keepalive looks after all sessions, so that neither an idle one nor a frame needs a goroutine or a timer: it pings the
+// silent ones, closes those that do not answer, that do not finish a frame, or whose socket takes nothing, and answers
+// calls whose time is up.
 func (g *Gateway) keepalive(ctx context.Context) {
 	ticker := time.NewTicker(g.keepaliveTick())
 	defer ticker.Stop()
 	part := make([]*session, 0, 64)
+	memory := pressure{gw: g}
 	for {
 		select {
 		case <-ctx.Done():
@@ -50,18 +61,21 @@ func (g *Gateway) keepalive(ctx context.Context) {
 		part = g.nextPart(part[:0])
 		now := g.clock.now()
 		for _, s := range part {
+			s.expireCalls(now)
 			s.checkAlive(now)
+			s.checkProgress(now)
 		}
 		clear(part)
+		memory.relieve(now)
 	}
 }
 
 // keepaliveTick is how often a part of the sessions is looked at: all of them are, four times in the shortest of the
-// timeouts or once a second.
+// timeouts of sessions, sixteen times in that of calls, and four times a second.
 func (g *Gateway) keepaliveTick() time.Duration {
 	c := &g.cfg
-	round := min(c.PingInterval, c.PongTimeout, c.FrameTimeout, c.WriteTimeout) / 4
-	return max(min(round, time.Second)/keepaliveSlices, time.Millisecond)
+	round := min(c.PingInterval/4, c.PongTimeout/4, c.FrameTimeout/4, c.WriteTimeout/4, g.shortestCall()/16)
+	return max(min(round, time.Second/4)/keepaliveSlices, time.Millisecond)
 }
 
 // nextPart appends the next part of the sessions to part. Where it goes on from shifts when sessions leave; one that is

@@ -3,6 +3,8 @@ package gateway
 import (
 	"container/heap"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +27,7 @@ func (h *hub) pollLoop() {
 			return
 		case <-ticker.C:
 		case <-h.pollNow:
+			h.recheckAll()
 		}
 		h.poll()
 	}
@@ -85,7 +88,20 @@ func (h *hub) inBatches(byID map[int64]*feed, do func(context.Context, []int64) 
 	}
 }
 
-// observeLoop renews the note that the queues with subscribers here are observed.
+// recheckAll ends the subscriptions that are not there any more, in case that a hint was lost.
+func (h *hub) recheckAll() {
+	h.mu.RLock()
+	subs := slices.Collect(maps.Values(h.subs))
+	h.mu.RUnlock()
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.QueryTimeout)
+	defer cancel()
+	if err := h.endUnknown(ctx, subs); err != nil && h.ctx.Err() == nil {
+		h.log.Warn().Err(err).Int("subscriptions", len(subs)).Msg("subscriptions not compared with the database; trying again")
+	}
+}
+
+// observeLoop renews the note that the queues with subscribers here are observed, and looks whether the subscriptions
+// are still there.
 func (h *hub) observeLoop() {
 	ticker := time.NewTicker(h.cfg.ObserveInterval)
 	defer ticker.Stop()
@@ -104,6 +120,7 @@ func (h *hub) observeLoop() {
 			f.mu.Unlock()
 		}
 		h.inBatches(byID, h.backend.Observe)
+		h.recheckAll()
 	}
 }
 
@@ -123,7 +140,7 @@ func (h *hub) keepHouse() {
 			}
 		case now := <-expire.C:
 			for _, s := range h.expiry.due(now) {
-				s.end(protocol.GapEnded)
+				s.end(protocol.GapSubscriptionExpired)
 				h.ended.add(s.id)
 			}
 		}

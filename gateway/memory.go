@@ -31,9 +31,12 @@ func (b *budget) hasRoom() bool {
 	return b.used.Load() < b.max && b.waiters.Load() == 0
 }
 
-// room waits until the budget has room and it is the caller's turn; false means that gone was closed before. The
-// caller then counts what it holds with add, which lets the next one in if there is still room.
-func (b *budget) room(gone <-chan struct{}) bool {
+// full says whether the budget is used up.
+func (b *budget) full() bool { return b.used.Load() >= b.max }
+
+// room waits until the budget has room and it is the caller's turn, or until the caller may go on without: it is asked
+// whenever lighter is told. False means that gone was closed before. The caller then counts what it holds with add, which lets the next one in if there is still room.
+func (b *budget) room(gone, lighter <-chan struct{}, may func() bool) bool {
 	if b.hasRoom() {
 		return true
 	}
@@ -44,11 +47,24 @@ func (b *budget) room(gone <-chan struct{}) bool {
 	b.mu.Unlock()
 	// What was given back before the queue was seen woke nobody.
 	b.letOneIn()
-	select {
-	case <-turn:
-		return true
-	case <-gone:
+	on := false
+	for !on {
+		select {
+		case <-turn:
+			return true
+		case <-gone:
+			b.giveUp(turn)
+			return false
+		case <-lighter:
+			on = may()
+		}
 	}
+	b.giveUp(turn)
+	return true
+}
+
+// giveUp takes a waiter that does not want its turn any more out of the queue.
+func (b *budget) giveUp(turn chan struct{}) {
 	b.mu.Lock()
 	if i := slices.Index(b.queue, turn); i >= 0 {
 		b.queue = slices.Delete(b.queue, i, i+1)
@@ -57,7 +73,6 @@ func (b *budget) room(gone <-chan struct{}) bool {
 	b.mu.Unlock()
 	// If it was this one's turn already, it is the next one's now.
 	b.letOneIn()
-	return false
 }
 
 // letOneIn tells the first in the queue that there is room, if there is.

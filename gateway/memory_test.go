@@ -14,7 +14,7 @@ func TestBudgetFIFO(t *testing.T) {
 		var order []int
 		for i := range 3 {
 			go func() {
-				if b.room(nil) {
+				if b.room(nil, nil, nil) {
 					order = append(order, i)
 					b.add(10)
 				}
@@ -43,9 +43,9 @@ func TestBudgetWaiterLeaves(t *testing.T) {
 		b.add(10)
 		gone := make(chan struct{})
 		var first, second bool
-		go func() { first = b.room(gone) }()
+		go func() { first = b.room(gone, nil, nil) }()
 		synctest.Wait()
-		go func() { second = b.room(nil) }()
+		go func() { second = b.room(nil, nil, nil) }()
 		synctest.Wait()
 		close(gone)
 		synctest.Wait()
@@ -63,7 +63,7 @@ func TestBudgetWaiterLeaves(t *testing.T) {
 func TestBufferClasses(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ n, want int }{
-		{0, 1 << 10}, {1 << 10, 1 << 10}, {1<<10 + 1, 4 << 10}, {4 << 10, 4 << 10}, {16<<10 + 1, 64 << 10},
+		{0, 1 << 10}, {1 << 10, 1 << 10}, {1<<10 + 1, 2 << 10}, {2<<10 + 1, 4 << 10}, {16<<10 + 1, 32 << 10},
 		{1 << 20, 1 << 20}, {1<<20 + 1, 1<<20 + 1},
 	} {
 		buf := newBuffer(tt.n)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -12,7 +11,7 @@ func (g *Gateway) messagePost(c *call) {
 	c.post.Queue = c.key()
 	c.post.ClientID = c.req.ClientUUID
 	c.post.Messages = c.req.Fields.Messages
-	c.post.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
+	c.post.Deadline = c.deadline()
 	c.post.Waiter = c
 	c.finish = finishPost
 	g.backend.Post(&c.post)
@@ -74,8 +73,12 @@ var refusePost = &handler{blocking: true, run: func(g *Gateway, c *call) {
 // messageList handles message_list.
 func (g *Gateway) messageList(c *call) {
 	f := &c.req.Fields
+	marker := f.Marker
+	if marker == markerBeginning {
+		marker = ""
+	}
 	messages, err := g.backend.Messages(c.context(), c.key(), protocol.MessagePage{
-		Marker: f.Marker, Limit: f.Limit, Echo: f.Echo, ClientID: c.req.ClientUUID,
+		Marker: marker, Limit: f.Limit, Echo: f.Echo, ClientID: c.req.ClientUUID,
 		IncludeClaimed: f.IncludeClaimed, IncludeDelayed: f.IncludeDelayed,
 	})
 	g.replyMessages(c, messages, err)
@@ -105,6 +108,10 @@ func (g *Gateway) messageGetMany(c *call) {
 func (g *Gateway) replyMessages(c *call, messages []protocol.Message, err error) {
 	if err != nil {
 		c.fail(g.wireError(c, err))
+		return
+	}
+	if !c.roomFor(messages) {
+		c.fail(overloaded())
 		return
 	}
 	c.reply(200, func(w *protocol.Writer) {
@@ -147,7 +154,7 @@ func (g *Gateway) deleteMessages(c *call, ids ...string) {
 		return
 	}
 	c.del.Queue = c.key()
-	c.del.Deadline = time.Now().Add(g.cfg.Push.Handlers.OperationTimeout)
+	c.del.Deadline = c.deadline()
 	c.del.Waiter = c
 	c.finish = finishDelete
 	g.backend.Delete(&c.del)
@@ -180,7 +187,7 @@ var popMessages = &handler{blocking: true, run: func(g *Gateway, c *call) {
 		w.Key("messages")
 		w.BeginArray(len(messages))
 		for i := range messages {
-			g.writeWholeMessage(w, &messages[i], false)
+			g.writeWholeMessage(w, &messages[i], false, c.extended())
 		}
 		w.EndArray()
 		w.EndMap()
@@ -227,13 +234,13 @@ func writeMessage(w *protocol.Writer, m *protocol.Message, claimID string, exten
 }
 
 // writeWholeMessage writes a message as pop and the statistics show it.
-func (g *Gateway) writeWholeMessage(w *protocol.Writer, m *protocol.Message, created bool) {
+func (g *Gateway) writeWholeMessage(w *protocol.Writer, m *protocol.Message, created, extended bool) {
+	origin := extended && m.Origin != nil
 	n := 6
-	if created {
-		n++
-	}
-	if g.cfg.Push.Handlers.Checksum {
-		n++
+	for _, more := range []bool{created, g.cfg.Handlers.Checksum, origin} {
+		if more {
+			n++
+		}
 	}
 	w.BeginMap(n)
 	w.Key("id")
@@ -252,9 +259,13 @@ func (g *Gateway) writeWholeMessage(w *protocol.Writer, m *protocol.Message, cre
 		w.Key("created")
 		w.String(m.Created.UTC().Format("2006-01-02T15:04:05Z"))
 	}
-	if g.cfg.Push.Handlers.Checksum {
+	if g.cfg.Handlers.Checksum {
 		w.Key("checksum")
 		w.String(checksum(m.Codec, m.Body))
+	}
+	if origin {
+		w.Key("origin")
+		w.RawJSON(m.Origin)
 	}
 	w.EndMap()
 }

@@ -41,7 +41,11 @@ type outbound struct {
 
 	mu      sync.Mutex
 	replies *buffer // whole frames
-	ready   []source
+	// repliesSince is the gateway's clock when the oldest of them was queued, batchSince when the oldest byte of what
+	// is being written was; pushing is how much of that are no replies.
+	repliesSince, batchSince int64
+	pushing                  int
+	ready                    []source
 	// pong is the answer to the newest ping, a whole frame; empty if none is owed. ping says that one is to be sent.
 	pong []byte
 	ping bool
@@ -79,6 +83,7 @@ func (o *outbound) reply(w *protocol.Writer, frame []byte) {
 	}
 	o.pending.Add(int64(len(frame)))
 	if o.replies == nil {
+		o.repliesSince = o.sess.gw.clock.now()
 		if len(frame) > maxKept {
 			o.replies = &buffer{b: frame}
 			w.Buf = nil
@@ -265,8 +270,10 @@ func (o *outbound) collect() (batch *buffer, replies int) {
 		return nil, 0
 	}
 	batch, o.replies = o.replies, nil
+	o.batchSince = o.repliesSince
 	if batch == nil {
 		batch = newBuffer(smallestBuffer)
+		o.batchSince = o.sess.gw.clock.now()
 	}
 	replies = len(batch.b)
 	if o.ping {
@@ -286,16 +293,17 @@ func (o *outbound) collect() (batch *buffer, replies int) {
 	if sources > 0 {
 		o.collectPushes(batch, sources)
 	}
-	o.sealIfClosing(batch)
+	o.seal(batch, replies)
 	o.sess.gw.memory.add(int64(len(batch.b) - replies))
 	return batch, replies
 }
 
-// sealIfClosing ends the batch with the close frame, if there is one. Replies that were taken between the batch and
-// the close frame go first.
-func (o *outbound) sealIfClosing(batch *buffer) {
+// seal completes the batch. It ends with the close frame, if there is one; replies that were taken between the batch
+// and the close frame go first.
+func (o *outbound) seal(batch *buffer, replies int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	defer func() { o.pushing = len(batch.b) - replies }()
 	if o.closing == nil || o.sealed {
 		return
 	}
@@ -362,6 +370,7 @@ func (o *outbound) pullOne(batch *buffer, limit int) bool {
 // stop ends the writing. Requires mu.
 func (o *outbound) stop() {
 	o.writing = false
+	o.batchSince, o.pushing = 0, 0
 	if o.idle != nil {
 		close(o.idle)
 		o.idle = nil

@@ -209,6 +209,19 @@ func (l *jobList) pop() *job {
 	return j
 }
 
+// join moves the jobs of other to the end.
+func (l *jobList) join(other *jobList) {
+	switch {
+	case other.empty():
+		return
+	case l.empty():
+		*l = *other
+	default:
+		l.tail.next, l.tail = other.head, other.tail
+	}
+	*other = jobList{}
+}
+
 // orderList is a list of jobs, linked by nextReply.
 type orderList struct{ head, tail *job }
 

@@ -41,8 +41,6 @@ type PushConfig struct {
 	QueryTimeout time.Duration
 	// SessionSubscriptions bounds the subscriptions of one session. 1 or more; default 256.
 	SessionSubscriptions int
-	// Handlers holds the settings of the actions' handlers.
-	Handlers HandlerConfig
 }
 
 // DefaultPushConfig returns the defaults.
@@ -61,7 +59,6 @@ func DefaultPushConfig() PushConfig {
 		ObserveInterval:      20 * time.Second,
 		QueryTimeout:         10 * time.Second,
 		SessionSubscriptions: 256,
-		Handlers:             DefaultHandlerConfig(),
 	}
 }
 
@@ -89,7 +86,7 @@ func (c PushConfig) Check() error {
 			return errors.New(rule.text)
 		}
 	}
-	return c.Handlers.Check()
+	return nil
 }
 
 // pushSink is the outbound side of a session as a subscriber needs it; *outbound is one.
@@ -107,6 +104,10 @@ func (g *Gateway) Committed(batch []protocol.Committed) { g.hub.committed(batch)
 // QueueChanged tells the gateway that a queue was made, deleted, purged or given other metadata, here or through
 // another gateway. It does not block. Safe for concurrent use.
 func (g *Gateway) QueueChanged(key protocol.QueueKey, _ int64) { g.hub.queueChanged(key) }
+
+// SubscriptionsEnded tells the gateway that another one has deleted subscriptions to a queue: those of sockets here are
+// looked for. It does not block. Safe for concurrent use.
+func (g *Gateway) SubscriptionsEnded(key protocol.QueueKey) { g.hub.subscriptionsEnded(key) }
 
 // Wake hints that a queue has a message number head. Hints may be lost, doubled or late. It does not block. Safe for
 // concurrent use.

@@ -37,12 +37,21 @@ func (g *Gateway) queueGet(c *call) {
 func (g *Gateway) queueList(c *call) {
 	f := &c.req.Fields
 	queues, err := g.backend.Queues(c.context(), c.req.ProjectID, f.Marker, f.Limit)
+	keys, count := 1, int64(0)
+	if err == nil && f.WithCount {
+		keys++
+		count, err = g.backend.CountQueues(c.context(), c.req.ProjectID)
+	}
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
 	}
 	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(1)
+		w.BeginMap(keys)
+		if f.WithCount {
+			w.Key("count")
+			w.Int(count)
+		}
 		w.Key("queues")
 		w.BeginArray(len(queues))
 		for i := range queues {
@@ -84,36 +93,44 @@ func (g *Gateway) queueStats(c *call) {
 	stats, err := g.backend.QueueStats(c.context(), c.key())
 	switch {
 	case errors.Is(err, protocol.ErrNoQueue):
-		c.reply(404, func(w *protocol.Writer) { g.writeStats(w, &protocol.QueueStats{}) })
+		c.reply(404, func(w *protocol.Writer) { g.writeStats(w, &protocol.QueueStats{}, c.extended()) })
 	case err != nil:
 		c.fail(g.wireError(c, err))
 	default:
-		c.reply(200, func(w *protocol.Writer) { g.writeStats(w, &stats) })
+		c.reply(200, func(w *protocol.Writer) { g.writeStats(w, &stats, c.extended()) })
 	}
 }
 
-// writeStats writes the body of a queue's statistics. Delayed messages count as free, which is what Zaqar knows.
-func (g *Gateway) writeStats(w *protocol.Writer, s *protocol.QueueStats) {
-	n := 3
+// statsCount is one number of a queue's statistics.
+type statsCount struct {
+	key string
+	n   int64
+}
+
+// writeStats writes the body of a queue's statistics. To Zaqar's clients delayed messages are free ones, which is what
+// they know; the others are told of them apart.
+func (g *Gateway) writeStats(w *protocol.Writer, s *protocol.QueueStats, extended bool) {
+	counts := []statsCount{{"claimed", s.Claimed}, {"free", s.Free + s.Delayed}, {"total", s.Total}}
+	if extended {
+		counts = []statsCount{{"claimed", s.Claimed}, {"delayed", s.Delayed}, {"free", s.Free}, {"total", s.Total}}
+	}
+	n := len(counts)
 	bounds := s.Oldest != nil && s.Newest != nil
 	if bounds {
-		n = 5
+		n += 2
 	}
 	w.BeginMap(1)
 	w.Key("messages")
 	w.BeginMap(n)
-	for _, count := range []struct {
-		key string
-		n   int64
-	}{{"claimed", s.Claimed}, {"free", s.Free + s.Delayed}, {"total", s.Total}} {
+	for _, count := range counts {
 		w.Key(count.key)
 		w.Int(count.n)
 	}
 	if bounds {
 		w.Key("newest")
-		g.writeWholeMessage(w, s.Newest, true)
+		g.writeWholeMessage(w, s.Newest, true, extended)
 		w.Key("oldest")
-		g.writeWholeMessage(w, s.Oldest, true)
+		g.writeWholeMessage(w, s.Oldest, true, extended)
 	}
 	w.EndMap()
 	w.EndMap()
@@ -127,7 +144,7 @@ func (g *Gateway) queuePurge(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	if subscriptions {
+	if subscriptions && err == nil {
 		g.hub.dropQueue(c.key())
 	}
 	c.reply(204, emptyBody)

@@ -67,29 +67,34 @@ func (s *session) accept(kind websocket.MessageType, frame *buffer) error {
 	}
 	c := newCall(s, frame)
 	fault := protocol.Decode(frame.b, codec, s.defaults, &s.gw.cfg.Limits, &c.req)
-	// authenticate changes what later frames mean, so these are not even decoded before it is done.
-	settle := fault == nil && c.req.Action.Name == "authenticate"
-	if !s.take(c, fault) || settle && !s.settle() {
+	if !s.take(c, fault) {
 		return errFinished
 	}
 	return nil
 }
 
-// smallFrame is the size up to which a frame that is being read counts as part of its session. Bytes.
+// smallFrame is the size up to which a frame that is being read counts as part of its session. Bytes. It is also the
+// least that each session may hold.
 const smallFrame = 4 << 10
 
 // readFrame reads a message's payload, of all its fragments, into a pooled buffer.
 func (s *session) readFrame(r io.Reader) (*buffer, error) {
-	if err := s.waitFor(&s.gw.memory); err != nil {
+	if err := s.waitFor(&s.gw.memory, smallFrame); err != nil {
 		return nil, err
 	}
 	buf := newBuffer(min(s.conn.br.Buffered(), inputSize))
 	reserved := 0
-	defer func() { s.gw.reading.add(-int64(reserved)) }()
+	defer func() {
+		s.gw.reading.add(-int64(reserved))
+		s.frameGot.Store(0)
+	}()
 	limit := s.gw.cfg.Limits.MaxFrameBytes
 	for {
 		n, err := r.Read(buf.b[len(buf.b):cap(buf.b)])
 		buf.b = buf.b[:len(buf.b)+n]
+		if reserved > 0 {
+			s.frameGot.Store(int64(len(buf.b)))
+		}
 		switch full := len(buf.b) == cap(buf.b); {
 		case len(buf.b) > limit:
 			err = closeError(protocol.CloseTooBig)
@@ -106,40 +111,55 @@ func (s *session) readFrame(r io.Reader) (*buffer, error) {
 	}
 }
 
-// growFrame gives the frame more room. A large frame waits until the gateway has memory for it; reserved is what was
-// counted for it.
+// growFrame gives the frame more room. A frame beyond its session's allowance waits until the gateway has memory for
+// it; reserved is what was counted for it.
 func (s *session) growFrame(buf *buffer, reserved *int) (*buffer, error) {
 	limit := s.gw.cfg.Limits.MaxFrameBytes
 	if cap(buf.b) >= limit {
 		return buf, closeError(protocol.CloseTooBig)
 	}
 	reading := &s.gw.reading
-	if cap(buf.b) >= smallFrame && *reserved == 0 {
-		if err := s.waitFor(reading); err != nil {
-			return buf, err
+	more := min(2*cap(buf.b), limit+1)
+	counts := more > smallFrame
+	if counts && *reserved == 0 {
+		switch {
+		case reading.hasRoom() && s.gw.memory.hasRoom():
+		case s.affords(more):
+			counts = false
+		default:
+			for _, b := range []*budget{&s.gw.memory, reading} {
+				if err := s.waitFor(b, more); err != nil {
+					return buf, err
+				}
+			}
 		}
 	}
 	// Frames that got in while there was room may grow beyond the budget, but not without end.
 	if *reserved > 0 && reading.used.Load() > 2*reading.max {
 		return buf, closeError(protocol.CloseTryAgainLater)
 	}
-	buf = buf.grow(min(4*cap(buf.b), limit+1))
-	if n := cap(buf.b); n > smallFrame {
+	buf = buf.grow(more)
+	if n := cap(buf.b); counts {
 		reading.add(int64(n - *reserved))
 		*reserved = n
 	}
 	return buf, nil
 }
 
-// waitFor waits until a budget has room.
-func (s *session) waitFor(b *budget) error {
-	if b.hasRoom() {
+// waitFor waits until a budget has room, or n bytes more are within the session's allowance.
+func (s *session) waitFor(b *budget, n int) error {
+	if b.hasRoom() || s.affords(n) {
 		return nil
 	}
+	s.mu.Lock()
+	if s.lighter == nil {
+		s.lighter = make(chan struct{}, 1)
+	}
+	s.mu.Unlock()
 	s.out.uncork()
 	s.stalled.Store(true)
 	s.conn.pauseFrame()
-	ok := b.room(s.gone)
+	ok := b.room(s.gone, s.lighter, func() bool { return s.affords(n) })
 	s.conn.resumeFrame()
 	s.stalled.Store(false)
 	s.out.cork()
@@ -159,6 +179,7 @@ func (s *session) finish() {
 	s.finished = true
 	close(s.gone)
 	s.changed.Broadcast()
+	s.letFetches()
 	if s.cancel != nil {
 		s.cancel()
 	}

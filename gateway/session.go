@@ -25,8 +25,8 @@ type session struct {
 	ws       *websocket.Conn
 	conn     *conn
 	out      outbound
-	// defaults are filled into frames that lack these headers. They are set before the session runs, and by the
-	// handler of authenticate, while the session does not read.
+	// defaults are filled into frames that lack these headers. They are set before the session runs, and then by its
+	// own goroutine, which runs the handler of authenticate.
 	defaults protocol.Defaults
 	// subs are the subscriptions that push to this socket.
 	subs sessionSubs
@@ -49,10 +49,20 @@ type session struct {
 	outstanding int
 	heldBytes   int
 	fetches     int
+	// made counts the bytes of replies that wait for those before them.
+	made int
+	// fetching holds back the fetches whose replies the session has no room for.
+	fetching fetches
+	// lighter is told when the session holds less, while its reader waits for the memory of all sessions.
+	lighter chan struct{}
 	// blocking counts the handlers of the session that run in the gateway's pool or wait there; blocked are the
 	// frames that wait for one of these to end.
 	blocking int
 	blocked  jobList
+	// unanswered are the calls that the pipeline has taken and nobody has answered, the oldest first; oldest is when
+	// that one arrived, 0 if there is none.
+	unanswered callList
+	oldest     atomic.Int64
 	// draining: the gateway stops, and the session closes once it owes nothing. finished: it takes no more frames.
 	draining, finished bool
 	// ctx is made when a handler first asks for it.
@@ -60,8 +70,10 @@ type session struct {
 	cancel context.CancelFunc
 
 	// keep is the keepalive's part, index the place in the gateway's list, guarded by the gateway's mutex.
-	keep  liveness
-	index int
+	keep liveness
+	// frameGot is how much of a large frame has been read, 0 if none is being read.
+	frameGot atomic.Int64
+	index    int
 }
 
 // newSession returns a session that has no connection yet.
@@ -102,7 +114,8 @@ func (s *session) ended() bool {
 // Decode said. False means that the session takes no more frames.
 func (s *session) take(c *call, fault *protocol.Error) bool {
 	class := c.req.Class()
-	c.fetch = fault == nil && (class == protocol.ClassClaim || class == protocol.ClassRead)
+	c.fetch = fault == nil && isFetch(&c.req)
+	c.due = c.arrived + int64(s.gw.timeout(class))
 	c.held = cap(c.frame.b)
 	c.job.class, c.job.key = class, c.req.Queue()
 
@@ -121,7 +134,14 @@ func (s *session) take(c *call, fault *protocol.Error) bool {
 		c.fail(fault)
 		return true
 	}
+	if h := s.gw.handlerFor(c.req.Action); h.immediate {
+		s.mu.Unlock()
+		c.handler = h
+		s.handle(c)
+		return true
+	}
 	c.job.admitted = true
+	s.await(c)
 	start := s.pipe.admit(&c.job)
 	if start && s.starting {
 		s.pipe.runnable.push(&c.job)
@@ -174,10 +194,20 @@ func (s *session) wait(ready func() bool) bool {
 
 // room tells a waiting reader that the socket has taken something.
 func (s *session) room() {
-	if s.stalled.Load() {
+	if s.stalled.Load() || s.fetching.count.Load() > 0 {
 		s.mu.Lock()
-		s.changed.Signal()
+		s.nudge()
+		s.letFetches()
 		s.mu.Unlock()
+	}
+}
+
+// nudge tells a waiting reader that the session holds less. Requires mu.
+func (s *session) nudge() {
+	s.changed.Signal()
+	select {
+	case s.lighter <- struct{}{}:
+	default:
 	}
 }
 
@@ -195,22 +225,19 @@ func (s *session) hold(c *call) {
 	}
 }
 
-// settle waits until no frame that concerns the session as a whole is unfinished.
-func (s *session) settle() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.wait(func() bool { return !s.pipe.barrier && s.pipe.behind.empty() })
-}
-
 // start runs the handler of a frame, or has it run. The call may be answered, and gone, when it returns.
 func (s *session) start(c *call) {
-	h := s.gw.handlerFor(c.req.Action).forCall(c)
-	c.handler = h
-	if h.blocking {
-		s.block(c)
+	if c.state.Load() == callExpired {
+		c.skip()
 		return
 	}
-	s.handle(c)
+	h := s.gw.handlerFor(c.req.Action).forCall(c)
+	c.handler = h
+	if c.fetch {
+		s.startFetch(c)
+		return
+	}
+	s.proceed(c)
 }
 
 // startRunnable starts the frames that may start until there are none. The caller has set starting.
@@ -231,6 +258,9 @@ func (s *session) startRunnable() {
 // handle runs a handler. One that panics before it has answered is answered with 500, so that a fault that one frame
 // can provoke does not end everybody's sessions.
 func (s *session) handle(c *call) {
+	if !c.begin() {
+		return
+	}
 	serial := c.serial.Load()
 	defer func() {
 		fault := recover()
@@ -239,7 +269,7 @@ func (s *session) handle(c *call) {
 		}
 		s.gw.log.Error().Stringer("session", s.id).Str("panic", fmt.Sprint(fault)).Bytes("stack", debug.Stack()).
 			Msg("handler panicked")
-		if c.serial.Load() == serial && !c.answered.Load() {
+		if c.serial.Load() == serial && c.state.Load() != callAnswered {
 			c.fail(errPanic)
 		}
 	}()
@@ -255,24 +285,24 @@ func (s *session) answered(c *call) {
 	n := len(c.out.Buf)
 	s.gw.memory.add(int64(n))
 	s.mu.Lock()
-	if c.job.admitted {
+	if c.job.admitted && !c.early {
+		s.forget(c)
 		s.pipe.finish(&c.job)
 	}
 	c.held += n
 	s.heldBytes += n
+	s.made += n
+	s.fetched(c, n)
 	leaving := s.pipe.answer(&c.job)
 	for j := leaving; j != nil; j = j.nextReply {
 		s.emit(j.call)
 	}
-	if !s.pipe.runnable.empty() && !s.starting {
-		s.starting = true
-		// c is counted in work, so nobody has seen it end yet.
-		s.work.Go(s.startRunnable)
-	}
+	s.letFetches()
+	s.goOn()
 	// Asked only now that the reply is in the buffer: if Flush is still to come, it will find it.
 	flush := c.phase.Load() != phaseDone
 	if s.stalled.Load() {
-		s.changed.Signal()
+		s.nudge()
 	}
 	owesNothing := s.draining && s.outstanding == 0
 	s.mu.Unlock()
@@ -282,10 +312,20 @@ func (s *session) answered(c *call) {
 	}
 }
 
+// goOn starts the frames that may start, unless somebody does. Requires mu, and a frame that is counted in work, so that
+// nobody has seen that end yet.
+func (s *session) goOn() {
+	if !s.pipe.runnable.empty() && !s.starting {
+		s.starting = true
+		s.work.Go(s.startRunnable)
+	}
+}
+
 // emit puts a reply into the outbound buffer. Requires mu, which keeps replies in order.
 func (s *session) emit(c *call) {
 	s.outstanding--
 	s.heldBytes -= c.held
+	s.made -= len(c.out.Buf)
 	if c.fetch {
 		s.fetches--
 	}

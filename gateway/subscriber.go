@@ -185,6 +185,14 @@ func (s *subscriber) end(reason protocol.GapReason) {
 	s.wake()
 }
 
+// missing says why the subscription's row is not there: the database may have found its time up a moment before us.
+func (s *subscriber) missing() protocol.GapReason {
+	if time.Until(s.expires) < time.Second {
+		return protocol.GapSubscriptionExpired
+	}
+	return protocol.GapSubscriptionEnded
+}
+
 // sessionSubs are the socket subscriptions of one session. The zero value is ready. Safe for concurrent use.
 type sessionSubs struct {
 	mu     sync.Mutex
@@ -213,6 +221,18 @@ func (l *sessionSubs) remove(s *subscriber) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.subs, s.id)
+}
+
+// to returns the session's subscriber to a queue, nil if there is none.
+func (l *sessionSubs) to(key protocol.QueueKey) *subscriber {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.subs {
+		if s.feed.key == key {
+			return s
+		}
+	}
+	return nil
 }
 
 // list returns the session's subscribers.

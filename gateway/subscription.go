@@ -32,6 +32,10 @@ func (g *Gateway) subscriptionCreate(c *call) {
 		g.refuseSubscription(c, err)
 		return
 	}
+	g.undelivered.Do(func() {
+		g.log.Warn().Str("project", sub.Queue.Project).Str("queue", sub.Queue.Name).
+			Msg("a webhook or mail subscription was stored, but this version delivers to sockets only")
+	})
 	c.reply(201, func(w *protocol.Writer) { writeSubscribed(w, c, sub, "") })
 }
 
@@ -66,7 +70,12 @@ func (g *Gateway) subscribeSocket(c *call, sub *protocol.Subscription) {
 		c.fail(protocol.ErrorStopping(retryStopping))
 	default:
 		g.hub.setEncoding(&c.sess.subs, enc)
-		c.replyThen(201, func(w *protocol.Writer) { writeSubscribed(w, c, sub, headMarker(head)) }, s.open)
+		session := &c.sess.subs
+		if !c.replyThen(201, func(w *protocol.Writer) { writeSubscribed(w, c, sub, headMarker(head)) }, s.open) {
+			// The client was told that it failed: nothing may stand in the way when it tries again.
+			g.hub.drop(sub.Queue, sub.ID, session)
+			g.hub.ended.add(sub.ID)
+		}
 	}
 }
 
@@ -86,10 +95,13 @@ func (g *Gateway) refuseSubscription(c *call, err error) {
 	c.fail(g.wireError(c, err))
 }
 
+// markerBeginning is the marker ahead of a queue's first message.
+const markerBeginning = "beginning"
+
 // headMarker is the marker behind which a subscription delivers everything.
 func headMarker(head protocol.Head) string {
 	if head.Last == 0 {
-		return "beginning"
+		return markerBeginning
 	}
 	return protocol.MessageID{Queue: head.QueueID, N: head.Last}.String()
 }

@@ -23,16 +23,19 @@ CREATE TABLE lease (
     until  timestamptz NOT NULL
 );
 
--- Queues. Ids are never used twice. metadata is the client's JSON object.
+-- Queues. Ids are never used twice. metadata is the client's JSON object. dead_letter says whether it sets a bound of
+-- claims and a dead-letter queue: who writes metadata writes it too.
 CREATE TABLE queue (
     id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
     project    text COLLATE "C" NOT NULL,
     name       text COLLATE "C" NOT NULL,
     metadata   bytea NOT NULL DEFAULT '{}',
+    dead_letter boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (project, name)
 );
+CREATE INDEX queue_dead_letter ON queue (id) WHERE dead_letter;
 
 -- The counter row of a queue: the fence of every write to it. Its lock is held to the commit, so numbers
 -- become visible in order and without holes. A missing row means that the queue is gone.
@@ -41,18 +44,21 @@ CREATE TABLE queue_seq (
     next_seq     bigint NOT NULL DEFAULT 1,   -- the next message gets this number
     purged_upto  bigint NOT NULL DEFAULT 0,   -- messages up to this number are purged, whether reaped or not
     purge_epoch  bigint NOT NULL DEFAULT 0,   -- grows with each purge; see queue_count
+    inbox_purged_upto bigint NOT NULL DEFAULT 0, -- inbox rows with ids up to this one are purged, whether reaped or not
     jumped_from  bigint NOT NULL DEFAULT 0,   -- numbers [jumped_from, jumped_upto] were skipped by a failover
     jumped_upto  bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 10);
 
 -- What left a queue, counted by the statement that took it out, one row per writer (slot) so that writers
 -- never wait for one another. Rows of an older epoch are void. expired_upto is the highest number ever
--- swept for its age; claimed_upto bounds the numbers ever claimed from above.
+-- swept for its age; claimed_upto bounds the numbers ever claimed from above. delayed counts the inbox: what was
+-- put in less what was taken out, so that one writer's count may be negative.
 CREATE TABLE queue_count (
     queue_id     bigint NOT NULL,
     epoch        bigint NOT NULL,
     slot         bigint NOT NULL,
     removed      bigint NOT NULL DEFAULT 0,
+    delayed      bigint NOT NULL DEFAULT 0,
     claimed_upto bigint NOT NULL DEFAULT 0,
     expired_upto bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (queue_id, epoch, slot)
@@ -93,9 +99,10 @@ CREATE TABLE message (
 ALTER TABLE message ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- Messages that may not be numbered yet: delayed ones until due_at, and those posted by SQL inside a user's
--- own transaction until it commits. ttl counts from due_at.
+-- own transaction until it commits. ttl counts from due_at. Ids grow over all queues; a purge of a queue makes those
+-- given out so far void in it.
 CREATE TABLE inbox (
-    id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    id         bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     queue_id   bigint NOT NULL,
     due_at     timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -103,10 +110,11 @@ CREATE TABLE inbox (
     client_id  uuid,
     post_id    uuid,
     codec      smallint NOT NULL DEFAULT 0,
-    body       bytea NOT NULL
+    body       bytea NOT NULL,
+    PRIMARY KEY (queue_id, id)
 );
 CREATE INDEX inbox_due ON inbox (due_at, id);
-CREATE INDEX inbox_queue ON inbox (queue_id);
+CREATE INDEX inbox_list ON inbox (queue_id, due_at, id);
 
 -- Where an inbox message went, so that its id stays valid (also as a marker) until the message's expiry.
 CREATE TABLE promoted (
@@ -135,7 +143,9 @@ CREATE TABLE subscription (
     cursor     bigint,
     UNIQUE (project, queue_name, subscriber)
 );
+CREATE INDEX subscription_list ON subscription (project, queue_name, n);
 CREATE INDEX subscription_gateway ON subscription (gateway_id);
+CREATE INDEX subscription_expiry ON subscription (expires_at);
 
 -- Queues that were deleted: the sweeper reaps their messages and then the row.
 CREATE TABLE dropped_queue (

@@ -108,6 +108,8 @@ func (n *Notifier) deliver(h hint) {
 		n.sink.Released(h.queueID, h.n)
 	case kindChanged:
 		n.sink.QueueChanged(h.key, h.queueID)
+	case kindSubscriptions:
+		n.sink.SubscriptionsEnded(h.key)
 	case kindEverything:
 		n.sink.Reconnected()
 	}

@@ -25,6 +25,8 @@ type Sink interface {
 	QueueChanged(key protocol.QueueKey, queueID int64)
 	// Released: messages of the queue from number seq on may be free to be claimed again.
 	Released(queueID, seq int64)
+	// SubscriptionsEnded: subscriptions to the queue that push to sockets of some other gateway were deleted.
+	SubscriptionsEnded(key protocol.QueueKey)
 	// Reconnected: anything may have changed, as hints may have been lost. It comes whenever LISTEN is in place
 	// (again), and when another gateway says so.
 	Reconnected()
@@ -47,6 +49,7 @@ type Notifier struct {
 	mu      sync.Mutex
 	stopped bool
 	cancel  context.CancelFunc // nil until Start
+	running sync.WaitGroup     // run
 	ended   chan struct{}      // closed when the goroutines have ended
 }
 
@@ -87,10 +90,10 @@ func (n *Notifier) Start() {
 	if n.cancel != nil || n.stopped {
 		return
 	}
-	// The goroutines live until Stop, whatever becomes of the caller's context.
+	// Background: the goroutines live until Stop, whatever becomes of the caller.
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
-	go n.run(ctx)
+	n.running.Go(func() { n.run(ctx) })
 }
 
 // run owns the sender and the listener.
@@ -116,6 +119,7 @@ func (n *Notifier) Stop(ctx context.Context) error {
 	cancel()
 	select {
 	case <-n.ended:
+		n.running.Wait()
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("stop notifier: %w", context.Cause(ctx))
@@ -140,6 +144,14 @@ func (n *Notifier) QueueChanged(key protocol.QueueKey, queueID int64) {
 func (n *Notifier) Released(queueID, seq int64) {
 	if !n.peers.alone() {
 		n.pending.release(queueID, seq)
+	}
+}
+
+// SubscriptionsEnded says that subscriptions to the queue that push to sockets of other gateways were deleted. It does
+// not block.
+func (n *Notifier) SubscriptionsEnded(key protocol.QueueKey) {
+	if !n.peers.alone() {
+		n.pending.end(key)
 	}
 }
 

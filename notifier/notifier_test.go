@@ -41,6 +41,10 @@ func (r recorder) QueueChanged(key protocol.QueueKey, queueID int64) {
 	r <- event{kind: kindChanged, queueID: queueID, key: key}
 }
 
+func (r recorder) SubscriptionsEnded(key protocol.QueueKey) {
+	r <- event{kind: kindSubscriptions, key: key}
+}
+
 // await takes events until want comes.
 func (r recorder) await(t *testing.T, want event) {
 	t.Helper()
@@ -116,6 +120,8 @@ func TestHintsReachTheOther(t *testing.T) {
 	eventsB.await(t, event{kind: kindReleased, queueID: 7, n: 40})
 	a.QueueChanged(key, 7)
 	eventsB.await(t, event{kind: kindChanged, queueID: 7, key: key})
+	a.SubscriptionsEnded(key)
+	eventsB.await(t, event{kind: kindSubscriptions, key: key})
 	b.Dirty(8, 1)
 	eventsA.awaitAny(t, func(e event) bool {
 		if e.queueID == 7 {
@@ -175,6 +181,7 @@ func TestAloneSendsNothing(t *testing.T) {
 	a.Dirty(1, 1)
 	a.Released(1, 1)
 	a.QueueChanged(protocol.QueueKey{Name: "q"}, 1)
+	a.SubscriptionsEnded(protocol.QueueKey{Name: "q"})
 	hellos(2)
 
 	// A newcomer is told that everything may have changed, and then of each change.
@@ -356,7 +363,7 @@ func TestBadPayloadsAreIgnored(t *testing.T) {
 	events.await(t, reconnected)
 	conn := connectRaw(t, url)
 	good := pack(uuid.New(), []hint{{kind: kindWake, queueID: 5, n: 6}}, maxPayload)[0]
-	for _, payload := range []string{"", "hello", "n1", "n9 x", strings.Repeat("n1 ", 2000), good} {
+	for _, payload := range []string{"", "hello", "n2", "n9 x", strings.Repeat("n2 ", 2000), good} {
 		if _, err := conn.Exec(t.Context(), "SELECT pg_notify('nusku', $1)", payload); err != nil {
 			t.Fatal(err)
 		}

@@ -16,22 +16,23 @@ import (
 // A payload is ASCII text, so that it passes every server encoding: the version, the sender's id (base64url), and
 // hints, separated by spaces. Numbers have base 36.
 //
-//	n1 AbCd…22 characters w1f:2s wa:1 r1f:4 c1f:project:queue h
+//	n2 AbCd…22 characters w1f:2s wa:1 r1f:4 c1f:project:queue sproject:queue h
 //
 // A new kind of hint needs a new version: gateways ignore versions that they do not know, and their polls
 // cover that.
-const payloadVersion = "n1"
+const payloadVersion = "n2"
 
 // maxPayload is the longest payload in bytes: PostgreSQL refuses 8000 and more ("payload string too long").
 const maxPayload = 7999
 
 // The kinds of hint.
 const (
-	kindWake       = 'w' // queueID:n, messages up to number n are committed
-	kindReleased   = 'r' // queueID:n, messages from number n on may be free again
-	kindChanged    = 'c' // queueID:project:name, the queue was made, changed, purged or deleted
-	kindEverything = '*' // anything may have changed
-	kindHello      = 'h' // the sender is alive
+	kindWake          = 'w' // queueID:n, messages up to number n are committed
+	kindReleased      = 'r' // queueID:n, messages from number n on may be free again
+	kindChanged       = 'c' // queueID:project:name, the queue was made, changed, purged or deleted
+	kindSubscriptions = 's' // project:name, subscriptions to the queue were deleted
+	kindEverything    = '*' // anything may have changed
+	kindHello         = 'h' // the sender is alive
 )
 
 // hint is one fact in a payload.
@@ -56,11 +57,17 @@ func (h hint) append(b []byte) []byte {
 	case kindChanged:
 		b = strconv.AppendInt(b, h.queueID, 36)
 		b = append(b, ':')
-		b = append(b, url.QueryEscape(h.key.Project)...)
-		b = append(b, ':')
-		b = append(b, url.QueryEscape(h.key.Name)...)
+		b = appendKey(b, h.key)
+	case kindSubscriptions:
+		b = appendKey(b, h.key)
 	}
 	return b
+}
+
+func appendKey(b []byte, key protocol.QueueKey) []byte {
+	b = append(b, url.QueryEscape(key.Project)...)
+	b = append(b, ':')
+	return append(b, url.QueryEscape(key.Name)...)
 }
 
 // appendHeader appends what every payload of origin starts with.
@@ -130,10 +137,17 @@ func parseHint(text string) (h hint, ok bool) {
 		return h, parseNumber(id, &h.queueID) && parseNumber(n, &h.n)
 	case kindChanged:
 		id, rest, _ := strings.Cut(text, ":")
-		project, name, found := strings.Cut(rest, ":")
-		return h, found && parseNumber(id, &h.queueID) && unescape(project, &h.key.Project) && unescape(name, &h.key.Name)
+		return h, parseNumber(id, &h.queueID) && parseKey(rest, &h.key)
+	case kindSubscriptions:
+		return h, parseKey(text, &h.key)
 	}
 	return h, false
+}
+
+// parseKey reads what appendKey wrote.
+func parseKey(text string, key *protocol.QueueKey) bool {
+	project, name, found := strings.Cut(text, ":")
+	return found && unescape(project, &key.Project) && unescape(name, &key.Name)
 }
 
 // parseNumber reads a number that is not negative.

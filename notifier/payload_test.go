@@ -24,6 +24,7 @@ func TestPayloadRoundTrip(t *testing.T) {
 		{kind: kindReleased, queueID: 1 << 62, n: 0},
 		{kind: kindChanged, queueID: 7, key: protocol.QueueKey{Project: "a b:c\n\"é%", Name: "q.1_-"}},
 		{kind: kindChanged, queueID: 8},
+		{kind: kindSubscriptions, key: protocol.QueueKey{Project: "a b:c", Name: "q.1_-"}},
 	}
 	payloads := pack(someOrigin, hints, maxPayload)
 	if len(payloads) != 1 {
@@ -90,8 +91,8 @@ func TestParseRefuses(t *testing.T) {
 	header := string(appendHeader(nil, someOrigin))
 	for _, payload := range []string{
 		"",
-		"n1",
-		"n2" + header[2:] + " h",
+		"n2",
+		"n1" + header[2:] + " h",
 		"hello world",
 		header,
 		header + " ",
@@ -107,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 		header + " wzzzzzzzzzzzzzzzz:1",
 		header + " c1:p",
 		header + " c1:%zz:q",
-		"n1 short h",
+		"n2 short h",
 	} {
 		if _, hints, err := parse(payload); !errors.Is(err, errPayload) || hints != nil {
 			t.Errorf("parse(%q) = %v, %v", payload, hints, err)
@@ -122,7 +123,7 @@ func FuzzParse(f *testing.F) {
 	}, maxPayload) {
 		f.Add(payload)
 	}
-	f.Add("n1 AAAAAAAAAAAAAAAAAAAAAA w+1:0")
+	f.Add("n2 AAAAAAAAAAAAAAAAAAAAAA w+1:0")
 	f.Fuzz(func(t *testing.T, payload string) {
 		origin, hints, err := parse(payload)
 		if err != nil {

@@ -22,7 +22,8 @@ type batch struct {
 	wakes      map[int64]int64 // queue id -> highest number committed
 	released   map[int64]int64 // queue id -> lowest number released
 	changed    map[changedQueue]struct{}
-	everything bool // stands for all of the above
+	ended      map[protocol.QueueKey]struct{} // queues with subscriptions that were deleted
+	everything bool                           // stands for all of the above
 	hello      bool
 }
 
@@ -41,6 +42,7 @@ func newBatch() batch {
 		wakes:    make(map[int64]int64),
 		released: make(map[int64]int64),
 		changed:  make(map[changedQueue]struct{}),
+		ended:    make(map[protocol.QueueKey]struct{}),
 	}
 }
 
@@ -57,6 +59,11 @@ func (p *pending) release(queueID, seq int64) {
 // change adds that the queue was made, changed, purged or deleted.
 func (p *pending) change(key protocol.QueueKey, queueID int64) {
 	p.add(func(b *batch) { b.changed[changedQueue{key, queueID}] = struct{}{} })
+}
+
+// end adds that subscriptions to the queue were deleted.
+func (p *pending) end(key protocol.QueueKey) {
+	p.add(func(b *batch) { b.ended[key] = struct{}{} })
 }
 
 // greet adds a hello.
@@ -103,7 +110,7 @@ func (b *batch) release(queueID, seq int64) {
 	}
 }
 
-func (b *batch) size() int { return len(b.wakes) + len(b.released) + len(b.changed) }
+func (b *batch) size() int { return len(b.wakes) + len(b.released) + len(b.changed) + len(b.ended) }
 
 // collapse puts one hint in the place of all.
 func (b *batch) collapse() {
@@ -111,6 +118,7 @@ func (b *batch) collapse() {
 	clear(b.wakes)
 	clear(b.released)
 	clear(b.changed)
+	clear(b.ended)
 }
 
 // merge adds all of other.
@@ -123,6 +131,9 @@ func (b *batch) merge(other batch) {
 	}
 	for queue := range other.changed {
 		b.changed[queue] = struct{}{}
+	}
+	for key := range other.ended {
+		b.ended[key] = struct{}{}
 	}
 	b.everything = b.everything || other.everything
 	b.hello = b.hello || other.hello
@@ -139,6 +150,9 @@ func (b *batch) hints() []hint {
 	}
 	for queue := range b.changed {
 		hints = append(hints, hint{kind: kindChanged, queueID: queue.id, key: queue.key})
+	}
+	for key := range b.ended {
+		hints = append(hints, hint{kind: kindSubscriptions, key: key})
 	}
 	for id, head := range b.wakes {
 		hints = append(hints, hint{kind: kindWake, queueID: id, n: head})

@@ -22,9 +22,12 @@ func TestPendingMerges(t *testing.T) {
 	p.release(1, 4)
 	p.change(key, 1)
 	p.change(key, 1)
+	p.end(key)
+	p.end(key)
 	taken := p.take()
 	want := []hint{
 		{kind: kindChanged, queueID: 1, key: key},
+		{kind: kindSubscriptions, key: key},
 		{kind: kindWake, queueID: 1, n: 9},
 		{kind: kindReleased, queueID: 1, n: 3},
 	}
@@ -38,7 +41,7 @@ func TestPendingMerges(t *testing.T) {
 	p.wake(1, 12)
 	p.release(1, 8)
 	p.putBack(taken)
-	want[1].n = 12
+	want[2].n = 12
 	taken = p.take()
 	if diff := cmp.Diff(want, taken.hints(), allowHint); diff != "" {
 		t.Error(diff)

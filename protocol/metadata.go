@@ -54,15 +54,21 @@ func CheckMetadata(metadata []byte, lim *Limits) (QueueSettings, *Error) {
 	return s, nil
 }
 
-// checkOptions checks what is reserved in a subscription's options.
+// checkOptions checks what is reserved in a subscription's options. A start other than now is refused: who asks for what
+// was posted before must not believe to get it.
 func checkOptions(options []byte) *Error {
 	r, err := reservedAttributes(options)
 	if err != nil {
 		return errSchema.WithCause(err)
 	}
 	r.retryPolicy()
+	if from := r.value("from"); from != nil && string(from) != `"now"` {
+		r.fail(textSubscriptionFrom)
+	}
 	return r.fault
 }
+
+const textSubscriptionFrom = `The "from" option of a subscription must be "now": messages that were posted before are not pushed.`
 
 // attributes reads reserved attributes and keeps the first fault.
 type attributes struct {

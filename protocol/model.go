@@ -197,8 +197,13 @@ const (
 	GapConsumed GapReason = "consumed" // deleted by a consumer longer ago than the horizon
 	GapDeleted  GapReason = "deleted"  // the queue was deleted
 	GapFailover GapReason = "failover" // lost with a database server
-	GapEnded    GapReason = "subscription_expired"
+	// The subscription is over: its time to live is up, or somebody else has deleted it. Nothing comes after it.
+	GapSubscriptionExpired GapReason = "subscription_expired"
+	GapSubscriptionEnded   GapReason = "subscription_ended"
 )
+
+// Final says that the gap ends its subscription.
+func (r GapReason) Final() bool { return r == GapSubscriptionExpired || r == GapSubscriptionEnded }
 
 // Committed is a flush's part in one queue: messages with the contiguous numbers First, First+1, …
 type Committed struct {
@@ -208,4 +213,6 @@ type Committed struct {
 	// Messages are valid only during the call.
 	Messages []NewMessage
 	IDs      []MessageID
+	// Origins are, for dead letters, each message's Message.Origin; nil for other messages.
+	Origins [][]byte
 }

@@ -1,29 +1,40 @@
 package protocol
 
-// AppendNotification writes the payload that pushes one message to a subscriber, in w's codec. The extended dialect
-// adds the message's id, the marker from which a subscriber who has seen it resumes, and its age in seconds.
-func AppendNotification(w *Writer, queue string, id MessageID, ttl, age int32, body []byte, bodyCodec Codec, extended bool) {
+// AppendNotification writes the payload that pushes one message of a queue to a subscriber, in w's codec. The extended
+// dialect adds the message's id, the marker from which a subscriber who has seen it resumes, its age in seconds and, of
+// a dead letter, where it came from and how often it was claimed there.
+func AppendNotification(w *Writer, queue string, m *Message, extended bool) {
 	w.comma = false
 	n := 4
 	if extended {
 		n += 3
 	}
+	dead := extended && m.Origin != nil
+	if dead {
+		n += 2
+	}
 	w.BeginMap(n)
 	w.Key("ttl")
-	w.Int(int64(ttl))
+	w.Int(int64(m.TTL))
 	w.Key("body")
-	w.Raw(bodyCodec, body)
+	w.Raw(m.Codec, m.Body)
 	w.Key("Message_Type")
 	w.String("Notification")
 	w.Key("queue_name")
 	w.String(queue)
 	if extended {
 		w.Key("id")
-		w.MessageID(id)
+		w.MessageID(m.ID)
 		w.Key("marker")
-		w.MessageID(id) // a marker is the id of the last message seen
+		w.MessageID(m.ID) // a marker is the id of the last message seen
 		w.Key("age")
-		w.Int(int64(age))
+		w.Int(int64(m.Age))
+	}
+	if dead {
+		w.Key("claim_count")
+		w.Int(int64(m.ClaimCount))
+		w.Key("origin")
+		w.RawJSON(m.Origin)
 	}
 	w.EndMap()
 }

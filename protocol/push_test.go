@@ -47,7 +47,7 @@ func TestGoldenPushes(t *testing.T) {
 					AppendGap(&w, want.Queue, g)
 				} else {
 					id, _ := ParseMessageID(want.ID)
-					AppendNotification(&w, want.Queue, id, want.TTL, want.Age, want.Body, JSON, push.Extended)
+					AppendNotification(&w, want.Queue, &Message{ID: id, TTL: want.TTL, Age: want.Age, Body: want.Body}, push.Extended)
 				}
 				wantJSON(t, codec, w.Buf, string(push.Frame))
 			})

@@ -167,9 +167,11 @@ func TestRepliesAllocateNothing(t *testing.T) {
 				w.EndMap()
 			})
 		},
-		"notification": func() { AppendNotification(&w, "q", ids[0], 60, 0, body, JSON, true) },
-		"transcoded":   func() { AppendNotification(&w, "q", ids[0], 60, 0, packed, MessagePack, false) },
-		"gap":          func() { AppendGap(&w, "q", Gap{1, 2, GapExpired}) },
+		"notification": func() { AppendNotification(&w, "q", &Message{ID: ids[0], TTL: 60, Body: body}, true) },
+		"transcoded": func() {
+			AppendNotification(&w, "q", &Message{ID: ids[0], TTL: 60, Body: packed, Codec: MessagePack}, false)
+		},
+		"gap": func() { AppendGap(&w, "q", Gap{1, 2, GapExpired}) },
 	}
 	for name, write := range writes {
 		if n := testing.AllocsPerRun(100, func() { w.Buf = w.Buf[:0]; write() }); n != 0 {
@@ -184,7 +186,7 @@ func BenchmarkNotification(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.Buf = w.Buf[:0]
-		AppendNotification(&w, "bench", MessageID{Queue: 1, N: 1 << 30}, 300, 0, body, JSON, false)
+		AppendNotification(&w, "bench", &Message{ID: MessageID{Queue: 1, N: 1 << 30}, TTL: 300, Body: body}, false)
 	}
 }
 

@@ -122,7 +122,7 @@ func (s *Store) RenewClaim(ctx context.Context, key protocol.QueueKey, claimID s
 	if err != nil {
 		return fmt.Errorf("renew claim: %w", err)
 	}
-	got, err := s.changeClaim(ctx, renewClaimSQL, ref.queueID, ref.first, ref.last, ref.batch, ttl, grace)
+	got, err := s.changeClaim(ctx, renewClaimSQL, ref, ttl, grace)
 	if err != nil {
 		return fmt.Errorf("renew claim: %w", err)
 	}
@@ -142,7 +142,7 @@ func (s *Store) ReleaseClaim(ctx context.Context, key protocol.QueueKey, claimID
 	if err != nil {
 		return fmt.Errorf("release claim: %w", err)
 	}
-	got, err := s.changeClaim(ctx, releaseClaimSQL, ref.queueID, ref.first, ref.last, ref.batch)
+	got, err := s.changeClaim(ctx, releaseClaimSQL, ref)
 	if got.changed > 0 {
 		s.claims.released(key, ref.queueID, got.lowest)
 		if info.deadLetters() && got.claims >= info.maxClaimCount {
@@ -176,14 +176,17 @@ func (c *claimChange) add(changed int64, lowest *int64, claims *int32) {
 
 // changeClaim runs renewClaimSQL or releaseClaimSQL until no row of the claim was skipped because somebody else had
 // it locked: mostly a delete, which takes the row out of the claim. It ends in ErrUnavailable when rows stay locked.
-func (s *Store) changeClaim(ctx context.Context, sql string, args ...any) (claimChange, error) {
+func (s *Store) changeClaim(ctx context.Context, sql string, ref claimRef, more ...any) (claimChange, error) {
 	var all claimChange
+	args := append([]any{ref.queueID, ref.first, ref.last, ref.batch}, more...)
 	pause := retryPause()
 	for {
 		var held, changed int64
 		var lowest *int64
 		var claims *int32
-		if err := s.pool.QueryRow(ctx, sql, args...).Scan(&held, &changed, &lowest, &claims); err != nil {
+		err := s.pool.QueryRow(ctx, sql, args...).Scan(&held, &changed, &lowest, &claims)
+		s.claimed.changed(ref.queueID) // perhaps also when the answer was lost
+		if err != nil {
 			return all, s.classifyWrite(err)
 		}
 		all.add(changed, lowest, claims)

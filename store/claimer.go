@@ -99,7 +99,7 @@ func (c *claimer) admitLocked(w claimWait) error {
 	q := c.queues[w.op.Queue]
 	if q == nil {
 		c.makeRoomLocked()
-		q = &claimQueue{c: c, key: w.op.Queue}
+		q = &claimQueue{c: c, key: ownKey(w.op.Queue)}
 		q.reset(0)
 		c.queues[q.key] = q
 	}

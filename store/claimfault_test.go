@@ -210,7 +210,7 @@ func TestStopFinishesWhatWaits(t *testing.T) {
 func TestMixedClaims(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	stores := []*Store{w.store("", nil), w.store("", nil)}
+	stores := []*Store{w.store("", sweeping), w.store("", sweeping)}
 	keys := []protocol.QueueKey{newKey(), newKey(), newKey()}
 	dead := newKey()
 	metadata := []byte(`{"_max_claim_count": 2, "_dead_letter_queue": "` + dead.Name + `"}`)
@@ -241,10 +241,6 @@ func TestMixedClaims(t *testing.T) {
 				case 3:
 					_, err := s.PopMessages(t.Context(), key, 5)
 					wantErr(t, "pop", err, nil)
-				}
-				if round%20 == 19 {
-					_, err := s.moveDeadLetters(t.Context(), key)
-					wantErr(t, "dead letters", err, nil)
 				}
 			}
 		})

@@ -129,6 +129,7 @@ func (g *givings) give(ctx context.Context, one giving) (found bool, err error) 
 	if err != nil || len(seqs) == 0 {
 		return false, err
 	}
+	g.c.s.claimed.changed(one.queueID)
 	g.c.released(one.key, one.queueID, slices.Min(seqs))
 	return true, nil
 }

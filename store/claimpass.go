@@ -192,6 +192,7 @@ func (p *claimPass) statement(ctx context.Context, from, upto int64) (top int64,
 		return 0, false, err
 	}
 	p.noteBound(rows)
+	p.q.c.s.claimed.changed(p.info.id)
 	p.answer(batch, rows)
 	return rows.top, rows.full(), nil
 }

@@ -1,7 +1,8 @@
 package store
 
 // A claim's statements. The subselect that locks is the only way rows are chosen: SKIP LOCKED, so a claim never
-// waits for a row and cannot be part of a deadlock; ORDER BY the primary key, so it is a plain index scan.
+// waits for a row and cannot be part of a deadlock; ORDER BY the primary key, so it is a plain index scan. The lower
+// bound comes out of the counter row, so that without it there is none, and nothing is chosen.
 
 // claimEndSQL goes ahead of the claim in the same pipeline. Its snapshot is the older one, so every number up
 // to last was visible to the claim. No row: the queue is gone.
@@ -17,7 +18,7 @@ WITH q AS MATERIALIZED (
 ), locked AS MATERIALIZED (
 	SELECT m.ctid AS t, m.seq, octet_length(m.body) AS size
 	FROM message m
-	WHERE m.queue_id = $1 AND m.seq > GREATEST($2::bigint, (SELECT purged_upto FROM q)) AND m.seq <= $3
+	WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM q) AND m.seq <= $3
 		AND m.claim_expires_at <= now() AND m.expires_at > now() AND m.claim_count < $4
 	ORDER BY m.seq LIMIT $5::int FOR UPDATE SKIP LOCKED
 ), dealt AS (
@@ -81,7 +82,7 @@ SELECT min(m.seq),
 	(extract(epoch FROM min(m.claim_expires_at) FILTER (WHERE m.claim_expires_at > now()) - now()) * 1000000)::bigint,
 	count(*) FILTER (WHERE m.claim_expires_at <= now() AND m.claim_count >= $4)
 FROM message m
-WHERE m.queue_id = $1 AND m.seq > GREATEST($2::bigint, (SELECT purged_upto FROM queue_seq WHERE id = $1))
+WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM queue_seq WHERE id = $1)
 	AND m.seq <= $3 AND m.expires_at > now() AND m.claim_expires_at < 'infinity'`
 
 // giveBackSQL frees messages of claims [$4, $5] of queue $1, numbers $2 to $3, that nobody ever got: such a

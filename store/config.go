@@ -84,7 +84,8 @@ type Config struct {
 	// WorkLease is after what time other gateways take over work that one does for all, 1 s to 1 h, default 10 s.
 	WorkLease time.Duration
 
-	// StatsClaimedAge is how old the count of claimed messages in queue statistics may be, 0 to 10 s, default 1 s.
+	// StatsClaimedAge is how old the count of claimed messages in queue statistics may be, as far as other gateways
+	// change it, 0 to 10 s, default 1 s. A count that was quick is not kept that long.
 	StatsClaimedAge time.Duration
 	// StatsWalkRows bounds the expired messages at a queue's head that statistics look at, 0 to 1,000,000, default
 	// 20,000. Those beyond are counted until they are swept.
@@ -151,15 +152,18 @@ func (r settingRange) text(v int64) string {
 	return fmt.Sprint(v)
 }
 
+func countRange(name string, value, low, high int) settingRange {
+	return settingRange{name, int64(value), int64(low), int64(high), false}
+}
+
+func durationRange(name string, value, low, high time.Duration) settingRange {
+	return settingRange{name, int64(value), int64(low), int64(high), true}
+}
+
 func (c *Config) ranges() []settingRange {
-	n := func(name string, value, low, high int) settingRange {
-		return settingRange{name, int64(value), int64(low), int64(high), false}
-	}
-	d := func(name string, value, low, high time.Duration) settingRange {
-		return settingRange{name, int64(value), int64(low), int64(high), true}
-	}
+	n, d := countRange, durationRange
 	const ms, s, m, h = time.Millisecond, time.Second, time.Minute, time.Hour
-	return []settingRange{
+	return append([]settingRange{
 		n("MaxConns", c.MaxConns, 2, 1000), d("ConnectTimeout", c.ConnectTimeout, 100*ms, m),
 		d("StatementTimeout", c.StatementTimeout, 100*ms, 10*m), d("LockTimeout", c.LockTimeout, 10*ms, m),
 		d("IdleInTransactionTimeout", c.IdleInTransactionTimeout, s, 10*m), d("TCPUserTimeout", c.TCPUserTimeout, s, 10*m),
@@ -178,5 +182,5 @@ func (c *Config) ranges() []settingRange {
 		d("GatewayLease", c.GatewayLease, 3*s, h), d("WorkLease", c.WorkLease, s, h),
 		d("StatsClaimedAge", c.StatsClaimedAge, 0, 10*s), n("StatsWalkRows", c.StatsWalkRows, 0, 1_000_000),
 		d("ObserveFor", c.ObserveFor, 3*s, h),
-	}
+	}, c.Claims.ranges()...)
 }

@@ -42,7 +42,7 @@ WITH q AS MATERIALIZED (
 	SELECT EXISTS (SELECT FROM queue_watch WHERE queue_id = $1 AND observed_until > now()) AS yes
 ), locked AS MATERIALIZED (
 	SELECT m.ctid AS t FROM message m
-	WHERE m.queue_id = $1 AND m.seq > GREATEST($2::bigint, (SELECT purged_upto FROM q)) AND m.seq <= $3
+	WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM q) AND m.seq <= $3
 		AND m.claim_expires_at <= now() AND m.expires_at > now() AND m.claim_count >= $4
 		AND (SELECT next_seq FROM target) > 0
 	ORDER BY m.seq LIMIT $5::int FOR UPDATE SKIP LOCKED
@@ -82,47 +82,35 @@ RETURNING m.seq, m.codec, m.ttl, m.body`
 // buryRows is how many messages one transaction moves.
 const buryRows = 200
 
-// moveDeadLetters moves all messages of a queue that were claimed as often as they may be, and that nobody holds, to
-// its dead-letter queue, and returns how many. It reads every claimed message of the queue, in slices.
-func (s *Store) moveDeadLetters(ctx context.Context, key protocol.QueueKey) (moved int, err error) {
-	info, err := s.resolve(ctx, key, false)
-	if errors.Is(err, protocol.ErrNoQueue) || err == nil && !info.deadLetters() {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("move dead letters: %w", err)
-	}
-	var pos, upto int64
-	err = s.pool.QueryRow(ctx, claimedRangeSQL, info.id).Scan(&pos, &upto)
-	if err != nil {
-		return 0, fmt.Errorf("move dead letters: %w", s.classify(err))
-	}
-	slice := s.cfg.Claims.Slice
-	for pos < upto {
-		end, began := min(pos+slice, upto), time.Now()
-		n, err := s.buryRange(ctx, info, pos, end)
+// buryMost is how many messages one call of buryRange moves: who claims or releases must not wait for more, nor must
+// the other queues that the sweeper looks after.
+const buryMost = 25 * buryRows
+
+// buryAll moves the messages of a queue that were claimed as often as they may be, and that nobody holds, to its
+// dead-letter queue. It reads every claimed message of the queue, in slices. It returns how many it moved, and whether
+// it stopped for having done enough.
+func (s *Store) buryAll(ctx context.Context, q claimedQueue) (moved int, more bool, err error) {
+	pos, slice := q.from, s.cfg.Claims.Slice
+	for pos < q.upto {
+		end, began := min(pos+slice, q.upto), time.Now()
+		n, err := s.buryRange(ctx, q.info, pos, end)
 		moved += n
-		if err != nil {
-			return moved, err
+		if err != nil || moved >= buryMost {
+			return moved, err == nil, err
 		}
 		pos = end
 		slice = nextSlice(slice, s.cfg.Claims.Slice, time.Since(began))
 	}
-	return moved, nil
+	return moved, false, nil
 }
-
-// claimedRangeSQL returns the range (from, to] of queue $1 outside of which no message was ever claimed.
-const claimedRangeSQL = `
-SELECT COALESCE((SELECT m.seq - 1 FROM message m WHERE m.queue_id = $1 ORDER BY m.seq LIMIT 1), 0),
-	COALESCE((SELECT max(c.claimed_upto) FROM queue_count c WHERE c.queue_id = $1), 0)`
 
 // deadSQL says whether there is something to bury, without locking the dead-letter queue's counter for nothing.
 const deadSQL = `
 SELECT EXISTS (SELECT FROM message m
-	WHERE m.queue_id = $1 AND m.seq > GREATEST($2::bigint, (SELECT purged_upto FROM queue_seq WHERE id = $1))
+	WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM queue_seq WHERE id = $1)
 		AND m.seq <= $3 AND m.claim_expires_at <= now() AND m.expires_at > now() AND m.claim_count >= $4)`
 
-// buryRange moves the dead letters with numbers in (from, upto].
+// buryRange moves the dead letters with numbers in (from, upto], up to buryMost of them.
 func (s *Store) buryRange(ctx context.Context, info *queueInfo, from, upto int64) (moved int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Claims.Timeout)
 	defer cancel()
@@ -133,7 +121,7 @@ func (s *Store) buryRange(ctx context.Context, info *queueInfo, from, upto int64
 	for {
 		n, err := s.buryOnce(ctx, info, from, upto)
 		moved += n
-		if err != nil || n < buryRows {
+		if err != nil || n < buryRows || moved >= buryMost {
 			return moved, err
 		}
 	}

@@ -88,10 +88,7 @@ func TestMoveDeadLetters(t *testing.T) {
 	w.claim(s, key, 3)
 	w.exec(`UPDATE message SET claim_count = 2, claim_expires_at = now() - interval '1 s', expires_at = now() + interval '1000.5 s'`)
 	w.exec(`UPDATE message SET claim_expires_at = now() + interval '1 h' WHERE seq = 2`)
-	moved, err := s.moveDeadLetters(t.Context(), key)
-	if err != nil || moved != 2 {
-		t.Fatalf("moved %d, %v", moved, err)
-	}
+	w.moveDeadLetters(s)
 	got, err := s.Messages(t.Context(), dead, protocol.MessagePage{Limit: 10, Echo: true})
 	if err != nil || len(got) != 2 || got[0].TTL < 900 || got[0].TTL > 1001 {
 		t.Errorf("dead letters: %+v, %v", got, err)
@@ -99,13 +96,79 @@ func TestMoveDeadLetters(t *testing.T) {
 	page, err := s.Feed(t.Context(), key, id, 0, 10, 1<<20)
 	wantErr(t, "feed", err, nil)
 	wantSeqs(t, "feed", page.Messages, 1, 2, 3)
-	moved, err = s.moveDeadLetters(t.Context(), key)
-	if err != nil || moved != 0 {
-		t.Errorf("moved %d again, %v", moved, err)
+	w.moveDeadLetters(s)
+	if got := w.stats(s, dead); got.Total != 2 {
+		t.Errorf("after another pass there are %d dead letters", got.Total)
 	}
-	moved, err = s.moveDeadLetters(t.Context(), newKey())
-	if err != nil || moved != 0 {
-		t.Errorf("moved %d from a missing queue, %v", moved, err)
+}
+
+// moveDeadLetters makes the sweeper's pass for dead letters.
+func (w *world) moveDeadLetters(s *Store) {
+	w.t.Helper()
+	w.exec(`UPDATE lease SET until = now() WHERE holder <> $1`, s.GatewayID())
+	sweeper := newSweeper(s)
+	for more := true; more; {
+		var err error
+		if more, err = sweeper.deadLetters(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// Messages of workers that are gone reach the dead-letter queue soon, though nobody claims or releases any more. The
+// queues' metadata came through another gateway.
+func TestDeadLettersOfWorkersThatAreGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.store("", sweeping)
+	s := w.store("", still)
+	key, dead := w.deadLetterQueues(s, "")
+	w.post(s, key, 4)
+	for range 2 {
+		claim, done := startClaim(s, key, 4, 1, 60)
+		<-done
+		if len(claim.Messages) != 4 {
+			t.Fatalf("claimed%s", seqsOf(claim.Messages))
+		}
+		w.await(0, `SELECT count(*) FROM message WHERE claim_expires_at > now()`)
+	}
+	w.post(s, key, 1)
+	w.await(4, `SELECT count(*) FROM message m JOIN queue q ON q.id = m.queue_id WHERE q.name = $1`, dead.Name)
+	if got := w.stats(s, key); got.Total != 1 {
+		t.Errorf("%d messages left, want 1", got.Total)
+	}
+}
+
+// A pass moves a bounded number of a queue's messages, and says that there are more; a queue that cannot be served
+// keeps no other from it.
+func TestDeadLettersAreMovedInPasses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.store("", still)
+	broken := newKey()
+	_, err := s.CreateQueue(t.Context(), broken, []byte(`{"_max_claim_count": 2, "_dead_letter_queue": "a\u0000b"}`))
+	wantErr(t, "create", err, nil)
+	w.claim(s, broken, 5) // nothing
+	w.post(s, broken, 1)
+	w.claim(s, broken, 5)
+	key, dead := w.deadLetterQueues(s, "")
+	w.post(s, key, 1)
+	w.claim(s, key, 1)
+	w.exec(`INSERT INTO message (queue_id, seq, created_at, expires_at, ttl, body)
+		SELECT (SELECT id FROM queue WHERE name = $1), i, now(), now() + interval '1 h', 60, '1' FROM generate_series(2, $2) i`, key.Name, buryMost+500)
+	w.exec(`UPDATE queue_count SET claimed_upto = 100000`)
+	w.exec(`UPDATE message SET claim_count = 2, claim_expires_at = now() - interval '1 s'`)
+	sweeper := newSweeper(s)
+	more, err := sweeper.deadLetters(t.Context())
+	if err != nil || !more {
+		t.Fatalf("more: %v, %v", more, err)
+	}
+	if n := w.stats(s, dead).Total; n != buryMost {
+		t.Errorf("%d moved in one pass, want %d", n, buryMost)
+	}
+	w.moveDeadLetters(s)
+	if n := w.stats(s, dead).Total; n != buryMost+500 {
+		t.Errorf("%d moved in all, want %d", n, buryMost+500)
 	}
 }
 

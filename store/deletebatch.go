@@ -96,7 +96,9 @@ func (d *deletes) deleteAll(ctx context.Context, waits []*deleteWait) error {
 	defer cancel()
 	var queues, seqs []int64
 	row := d.s.pool.QueryRow(ctx, deleteSQL, b.queues, b.queue, b.seq, b.fence, d.s.writer(writerDeletes))
-	if err := row.Scan(&queues, &seqs); err != nil {
+	err := row.Scan(&queues, &seqs)
+	d.s.claimed.changed(b.queues...)
+	if err != nil {
 		return d.s.classifyWrite(err)
 	}
 	gone := b.placesOf(queues, seqs)

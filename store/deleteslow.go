@@ -158,7 +158,7 @@ func (d *deletes) deleteDelayedOf(ctx context.Context, w *deleteWait) error {
 	// Nothing holds a message that waits in the inbox, so it cannot be deleted by a claim.
 	byClaim := w.op.Fenced && len(w.op.ClaimIDs) > 0
 	if !byClaim {
-		if deleted, err = d.inboxIDs(ctx, inboxDeleteSQL, w.info.id, ids); err != nil {
+		if deleted, err = d.inboxIDs(ctx, inboxDeleteSQL, w.info.id, ids, d.s.writer(writerDeletes)); err != nil {
 			return d.s.classifyWrite(err)
 		}
 	}
@@ -190,9 +190,9 @@ func (d *deletes) deleteDelayedOf(ctx context.Context, w *deleteWait) error {
 	return nil
 }
 
-// inboxIDs runs a statement on ids of one queue's inbox that returns ids.
-func (d *deletes) inboxIDs(ctx context.Context, sql string, queueID int64, ids []int64) ([]int64, error) {
-	rows, err := d.s.pool.Query(ctx, sql, queueID, ids)
+// inboxIDs runs a statement on one queue's inbox that returns ids.
+func (d *deletes) inboxIDs(ctx context.Context, sql string, args ...any) ([]int64, error) {
+	rows, err := d.s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -54,14 +54,25 @@ WHERE m.seq > (SELECT c.purged_upto FROM queue_seq c WHERE c.id = ($1::bigint[])
 // claimLivesSQL says whether a claim holds anything: queue $1, range [$2, $3], batch $4.
 const claimLivesSQL = `SELECT EXISTS (SELECT FROM message m WHERE ` + liveClaimSQL + `)`
 
+// liveDelayedSQL is the condition under which a row i of the inbox is a message of queue $1: the queue is there, and the
+// row came after its last purge.
+const liveDelayedSQL = `i.queue_id = $1 AND i.id > (SELECT inbox_purged_upto FROM queue_seq WHERE id = $1)`
+
 // Messages in the inbox. A promotion moves a row from inbox to promoted in one transaction, so an id that is not in
-// inbox, looked up first, and not in promoted, looked up after that, is gone. "+ 0" keeps the planner from reading all
-// delayed messages of a queue through the index on queue_id.
+// inbox, looked up first, and not in promoted, looked up after that, is gone. A delete counts in slot $3; a purge that
+// comes meanwhile voids both the row and the count.
 const (
 	inboxDeleteSQL = `
-DELETE FROM inbox WHERE ctid = ANY (ARRAY (
-	SELECT ctid FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id + 0 = $1 FOR UPDATE SKIP LOCKED))
-RETURNING id`
-	inboxLeftSQL = `SELECT id FROM inbox WHERE id = ANY ($2::bigint[]) AND queue_id + 0 = $1`
+WITH gone AS (
+	DELETE FROM inbox WHERE ctid = ANY (ARRAY (
+		SELECT i.ctid FROM inbox i WHERE ` + liveDelayedSQL + ` AND i.id = ANY ($2::bigint[]) FOR UPDATE SKIP LOCKED))
+	RETURNING id
+), counted AS (
+	INSERT INTO queue_count (queue_id, epoch, slot, delayed)
+	SELECT c.id, c.purge_epoch, $3, -n.n FROM queue_seq c, (SELECT count(*) AS n FROM gone) n WHERE c.id = $1 AND n.n > 0
+	ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET delayed = queue_count.delayed + EXCLUDED.delayed
+)
+SELECT id FROM gone`
+	inboxLeftSQL = `SELECT i.id FROM inbox i WHERE ` + liveDelayedSQL + ` AND i.id = ANY ($2::bigint[])`
 	promotedSQL  = `SELECT inbox_id, seq FROM promoted WHERE queue_id = $1 AND inbox_id = ANY ($2::bigint[])`
 )

@@ -14,7 +14,8 @@
 // A message gets its number from its queue's counter row, whose lock is held to the commit. So numbers become visible
 // in order and without holes: who has seen number n and asks for what comes after n misses nothing. The counter row is
 // also the fence: its absence means that the queue is gone, and every write checks it.
-// Messages that may not be numbered yet wait in the inbox until the promoter numbers them.
+// Messages that may not be numbered yet wait in the inbox until the promoter numbers them. Theirs are the inbox's ids,
+// which are given out under the counter's lock too: that is how a purge divides them.
 //
 // What is over (expired, purged, consumed, of deleted queues) is passed over by readers at once and removed by the
 // sweeper later. Whatever takes a message out counts it in queue_count, in the statement that does it, under the purge
@@ -32,8 +33,10 @@
 //  4. rows of message, inbox, promoted, subscription, gateway: only with FOR UPDATE SKIP LOCKED. Who needs a row that
 //     is locked answers for it separately or leaves it to the next pass;
 //  5. rows of queue_count: each writer of each gateway has its own, and only the sweeper takes others', with SKIP LOCKED.
+//     Who has one waits for nothing but the flusher, which takes the next queue's counter: and nobody who has a counter
+//     waits for a row of the flusher's.
 //
-// Purging and deleting a queue delete its inbox rows under its counter's lock, which every promoter needs first.
+// Purging and deleting a queue touch no row but the queue's and its counter's; the sweeper removes the messages.
 // The tests fail when PostgreSQL reports a deadlock.
 //
 // # Goroutines

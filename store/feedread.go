@@ -35,7 +35,7 @@ FROM q LEFT JOIN (
 		SELECT x.seq, x.inbox_id, x.created_at, x.expires_at, x.ttl, x.claim_count, x.claim_expires_at, x.codec,
 			x.client_id, x.origin, CASE WHEN x.expires_at > now() THEN x.body ELSE '' END AS body
 		FROM message x
-		WHERE x.queue_id = $1 AND x.seq > GREATEST($2::bigint, (SELECT purged_upto FROM q))
+		WHERE x.queue_id = $1 AND x.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM q)
 		ORDER BY x.seq LIMIT $3::int
 	) p
 ) m ON m.before <= $4::bigint

@@ -168,6 +168,7 @@ func (f *flusher) try(parts []*part, oneByOne bool) {
 		f.giveBack(parts)
 		return
 	}
+	f.conn.enc.slot = f.s.writer(writerFlush)
 	res := f.conn.send(parts, oneByOne || len(parts) <= f.s.cfg.FlushSimpleQueues)
 	switch res.outcome {
 	case committed:

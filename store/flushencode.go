@@ -76,6 +76,7 @@ type encoder struct {
 	codec   arrayBuf
 	body    arrayBuf
 	scalars [16]byte
+	slot    int64 // of queue_count
 }
 
 func (e *encoder) resetMessages() {
@@ -138,7 +139,7 @@ func (e *encoder) delayOne(pt *part) [][]byte {
 	e.resetMessages()
 	e.messages(pt, true)
 	e.values = append(e.values[:0], e.scalar(0, pt.info.id),
-		e.delay.value(), e.ttl.value(), e.client.value(), e.codec.value(), e.body.value())
+		e.delay.value(), e.ttl.value(), e.client.value(), e.codec.value(), e.body.value(), e.scalar(1, e.slot))
 	return e.values
 }
 
@@ -175,6 +176,6 @@ func (e *encoder) delayMany(parts []*part) [][]byte {
 		}
 	}
 	e.values = append(e.values[:0], e.queue.value(), e.delay.value(), e.ttl.value(),
-		e.client.value(), e.codec.value(), e.body.value())
+		e.client.value(), e.codec.value(), e.body.value(), e.scalar(0, e.slot))
 	return e.values
 }

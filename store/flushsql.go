@@ -19,11 +19,12 @@ WITH counter AS (
 )
 SELECT $1, c.base, (SELECT count(*) FROM stored) FROM counter c`
 
-// sqlDelayOne puts delayed messages of one queue into the inbox: $1 queue, then a value per message each. The lock on
-// the counter row keeps the queue from being deleted until the commit.
+// sqlDelayOne puts delayed messages of one queue into the inbox: $1 queue, $7 counting slot, else a value per message
+// each. The lock on the counter row keeps the queue from being deleted or purged until the commit: so ids of the inbox
+// that come after a purge are higher than those before it, and the epoch is the one that counts.
 const sqlDelayOne = `
-WITH counter AS (
-    SELECT id FROM queue_seq WHERE id = $1 FOR KEY SHARE
+WITH counter AS MATERIALIZED (
+    SELECT id, purge_epoch FROM queue_seq WHERE id = $1 FOR NO KEY UPDATE
 ), stored AS (
     INSERT INTO inbox (queue_id, due_at, ttl, client_id, codec, body)
     SELECT $1, now() + x.delay * interval '1 s', x.ttl, x.client_id, x.codec, x.body
@@ -31,6 +32,10 @@ WITH counter AS (
         WITH ORDINALITY AS x(delay, ttl, client_id, codec, body, o)
     ORDER BY x.o
     RETURNING id
+), counted AS (
+    INSERT INTO queue_count (queue_id, epoch, slot, delayed)
+    SELECT c.id, c.purge_epoch, $7, n.n FROM counter c, (SELECT count(*) AS n FROM stored) n
+    ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET delayed = queue_count.delayed + EXCLUDED.delayed
 )
 SELECT $1, (SELECT array_agg(id ORDER BY id) FROM stored) FROM counter c`
 
@@ -62,7 +67,7 @@ WITH counter AS (
 )
 SELECT c.id, c.base, (SELECT count(*) FROM stored) FROM counter c`
 
-// sqlDelayMany puts delayed messages of many queues into the inbox: a value per message each.
+// sqlDelayMany puts delayed messages of many queues into the inbox: $7 counting slot, else a value per message each.
 const sqlDelayMany = `
 WITH stored AS (
     INSERT INTO inbox (queue_id, due_at, ttl, client_id, codec, body)
@@ -72,8 +77,14 @@ WITH stored AS (
     WHERE EXISTS (SELECT FROM queue_seq q WHERE q.id = x.queue_id)
     ORDER BY x.o
     RETURNING queue_id, id
+), grouped AS MATERIALIZED (
+    SELECT queue_id, array_agg(id ORDER BY id) AS ids FROM stored GROUP BY queue_id
+), counted AS (
+    INSERT INTO queue_count (queue_id, epoch, slot, delayed)
+    SELECT c.id, c.purge_epoch, $7, cardinality(g.ids) FROM grouped g JOIN queue_seq c ON c.id = g.queue_id ORDER BY c.id
+    ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET delayed = queue_count.delayed + EXCLUDED.delayed
 )
-SELECT queue_id, array_agg(id ORDER BY id) FROM stored GROUP BY queue_id`
+SELECT queue_id, ids FROM grouped`
 
 // flushStatements are prepared on each connection of the flusher, by name.
 var flushStatements = map[string]string{

@@ -144,17 +144,25 @@ func (p *promoter) due(ctx context.Context) (queues []dueQueue, more bool, next 
 	return queues, more, next, nil
 }
 
-// sqlPromote moves inbox rows $2 of queue $1, whose counter is locked by now. Rows that another promoter has moved, or
-// somebody deleted, are passed over; when the queue is gone, so are its rows. The id stays valid as long as the
-// message: message.inbox_id, and promoted for when the message is gone.
+// sqlPromote moves inbox rows $2 of queue $1, whose counter is locked by now, and counts them in slot $3. Rows that
+// another promoter has moved, or somebody deleted, are passed over; rows that were purged, or whose queue is gone, are
+// only removed. The id stays valid as long as the message: message.inbox_id, and promoted for when the message is gone.
 const sqlPromote = `
-WITH due AS (
-    DELETE FROM inbox WHERE id = ANY(ARRAY(
-        SELECT id FROM inbox WHERE id = ANY($2::int8[]) AND queue_id = $1 FOR UPDATE SKIP LOCKED))
+WITH q AS MATERIALIZED (
+    SELECT purge_epoch, inbox_purged_upto FROM queue_seq WHERE id = $1
+), taken AS (
+    DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM inbox WHERE queue_id = $1 AND id = ANY($2::int8[]) FOR UPDATE SKIP LOCKED))
     RETURNING id, due_at, ttl, client_id, post_id, codec, body
+), due AS MATERIALIZED (
+    SELECT taken.* FROM q, taken WHERE taken.id > q.inbox_purged_upto
 ), counter AS (
     UPDATE queue_seq SET next_seq = next_seq + n.n FROM (SELECT count(*) AS n FROM due) n
-    WHERE queue_seq.id = $1 RETURNING next_seq - n.n AS base
+    WHERE queue_seq.id = $1 AND n.n > 0 RETURNING next_seq - n.n AS base
+), counted AS (
+    INSERT INTO queue_count (queue_id, epoch, slot, delayed)
+    SELECT $1, q.purge_epoch, $3, -n.n FROM q, (SELECT count(*) AS n FROM due) n WHERE n.n > 0
+    ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET delayed = queue_count.delayed + EXCLUDED.delayed
 ), stored AS (
     INSERT INTO message (queue_id, seq, created_at, expires_at, inbox_id, client_id, post_id, ttl, codec, body)
     SELECT $1, c.base + row_number() OVER (ORDER BY d.due_at, d.id) - 1, now(), now() + d.ttl * interval '1 s',
@@ -177,7 +185,7 @@ func (p *promoter) promote(ctx context.Context, due []dueQueue) error {
 	batch.Queue(sqlLockMany, ids)
 	events := make([]protocol.Committed, 0, len(due))
 	for _, d := range due {
-		batch.Queue(sqlPromote, d.queueID, d.ids).Query(func(rows pgx.Rows) error {
+		batch.Queue(sqlPromote, d.queueID, d.ids, p.s.writer(writerPromote)).Query(func(rows pgx.Rows) error {
 			event, err := readPromoted(d.queueID, rows)
 			if len(event.IDs) > 0 {
 				events = append(events, event)

@@ -17,7 +17,7 @@ import (
 // posted unless it is null, at most $6.
 const messagesSQL = `
 SELECT ` + messageColumns + ` FROM message m
-WHERE m.queue_id = $1 AND m.seq > GREATEST($2::bigint, (SELECT purged_upto FROM queue_seq WHERE id = $1)) AND m.seq <= $3
+WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM queue_seq WHERE id = $1) AND m.seq <= $3
 	AND m.expires_at > now() AND m.claim_expires_at < 'infinity' AND ($4::boolean OR m.claim_expires_at <= now())
 	AND ($5::uuid IS NULL OR m.client_id IS DISTINCT FROM $5)
 ORDER BY m.seq LIMIT $6::int`
@@ -38,12 +38,15 @@ const noClaimColumns = `NULL::bigint, NULL::bigint, NULL::bigint`
 
 const (
 	delayedByIDSQL = `
-SELECT ` + delayedColumns + `, ` + noClaimColumns + ` FROM inbox i WHERE i.id = ANY ($2::bigint[]) AND i.queue_id + 0 = $1`
+SELECT ` + delayedColumns + `, ` + noClaimColumns + ` FROM inbox i
+WHERE ` + liveDelayedSQL + ` AND i.id = ANY ($2::bigint[])`
 	// delayedSQL lists delayed messages of queue $1 in the order in which they become due, after the one with the id
-	// $2 (0: from the first), not those that client $3 posted unless it is null, at most $4.
+	// $2 (0: from the first), not those that client $3 posted unless it is null, at most $4. An unknown $2 has no place,
+	// which nothing comes after.
 	delayedSQL = `
 SELECT ` + delayedColumns + ` FROM inbox i
-WHERE i.queue_id = $1 AND ($2::bigint = 0 OR (i.due_at, i.id) > (SELECT a.due_at, a.id FROM inbox a WHERE a.id = $2))
+WHERE ` + liveDelayedSQL + ` AND (i.due_at, i.id) > (CASE WHEN $2::bigint = 0 THEN '-infinity'::timestamptz
+		ELSE (SELECT a.due_at FROM inbox a WHERE a.queue_id = $1 AND a.id = $2) END, $2)
 	AND ($3::uuid IS NULL OR i.client_id IS DISTINCT FROM $3)
 ORDER BY i.due_at, i.id LIMIT $4::int`
 )

@@ -135,6 +135,7 @@ func (p *posts) laneLocked(key protocol.QueueKey) *lane {
 	if ln := p.lanes[key]; ln != nil {
 		return ln
 	}
+	key = ownKey(key)
 	pr := p.projects[key.Project]
 	if pr == nil {
 		pr = &project{name: key.Project}

@@ -5,35 +5,48 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// A purge only moves the mark below which messages count as gone; the sweeper reaps them. The counter's lock orders
+// A purge only moves the marks below which messages count as gone; the sweeper reaps them. The counter's lock orders
 // it among the posts: what was committed before is purged, what comes after is not. The new epoch voids what was
-// counted until now. Delayed messages have no number yet, so they are deleted.
+// counted until now.
+//
+// Delayed messages have no number yet, but an id that is higher than all that were given out before, over all queues.
+// Those who put them into the inbox lock the counter first. So once the purge has that lock, the last id given out
+// divides what is purged from what is not; it must be read by a statement after the one that waits for the lock.
 const (
+	sqlPurgeLock = `
+SELECT c.id FROM queue_seq c WHERE c.id = (SELECT q.id FROM queue q WHERE q.project = $1 AND q.name = $2)
+FOR NO KEY UPDATE`
 	sqlPurge = `
-UPDATE queue_seq SET purged_upto = next_seq - 1, purge_epoch = purge_epoch + 1
-WHERE id = (SELECT id FROM queue WHERE project = $1 AND name = $2) RETURNING id`
-	sqlPurgeInbox         = `DELETE FROM inbox WHERE queue_id = $1`
-	sqlPurgeSubscriptions = `DELETE FROM subscription WHERE project = $1 AND queue_name = $2`
+UPDATE queue_seq SET purged_upto = next_seq - 1, purge_epoch = purge_epoch + 1,
+    inbox_purged_upto = coalesce(pg_sequence_last_value('inbox_id_seq'::regclass), 0)
+WHERE id = $1`
+	sqlPurgeSubscriptions = `DELETE FROM subscription WHERE project = $1 AND queue_name = $2 RETURNING gateway_id`
 )
 
 // PurgeQueue deletes all messages of a queue, or all its subscriptions, or both. It takes the same short time however
-// many messages there are, but for delayed ones. It returns protocol.ErrNoQueue if there is no such queue.
+// many messages there are. It returns protocol.ErrNoQueue if there is no such queue.
 func (s *Store) PurgeQueue(ctx context.Context, key protocol.QueueKey, messages, subscriptions bool) error {
 	if !messages && !subscriptions {
 		return nil
 	}
 	var id int64
+	var gateways []*uuid.UUID // whose sockets the subscriptions were
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		var err error
 		if id, err = s.purgeMessages(ctx, tx, key, messages); err != nil || !subscriptions {
 			return err
 		}
-		_, err = tx.Exec(ctx, sqlPurgeSubscriptions, key.Project, key.Name)
+		rows, err := tx.Query(ctx, sqlPurgeSubscriptions, key.Project, key.Name)
+		if err != nil {
+			return err
+		}
+		gateways, err = pgx.CollectRows(rows, pgx.RowTo[*uuid.UUID])
 		return err
 	})
 	if err != nil {
@@ -41,6 +54,7 @@ func (s *Store) PurgeQueue(ctx context.Context, key protocol.QueueKey, messages,
 	}
 	s.claimed.forget(id)
 	s.observer.QueueChanged(key, id)
+	s.subscriptionsEnded(key, gateways)
 	return nil
 }
 
@@ -49,7 +63,7 @@ func (s *Store) purgeMessages(ctx context.Context, tx pgx.Tx, key protocol.Queue
 	if !messages {
 		err = tx.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, nil)
 	} else {
-		err = tx.QueryRow(ctx, sqlPurge, key.Project, key.Name).Scan(&id)
+		err = tx.QueryRow(ctx, sqlPurgeLock, key.Project, key.Name).Scan(&id)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, protocol.ErrNoQueue
@@ -57,6 +71,6 @@ func (s *Store) purgeMessages(ctx context.Context, tx pgx.Tx, key protocol.Queue
 	if err != nil || !messages {
 		return id, err
 	}
-	_, err = tx.Exec(ctx, sqlPurgeInbox, id)
+	_, err = tx.Exec(ctx, sqlPurge, id)
 	return id, err
 }

@@ -57,6 +57,16 @@ func (s *Store) Queues(ctx context.Context, project, marker string, limit int) (
 	return queues, nil
 }
 
+const sqlCountQueues = `SELECT count(*) FROM queue WHERE project = $1`
+
+// CountQueues counts the queues of a project.
+func (s *Store) CountQueues(ctx context.Context, project string) (count int64, err error) {
+	if err := s.pool.QueryRow(ctx, sqlCountQueues, project).Scan(&count); err != nil {
+		return 0, fmt.Errorf("count queues: %w", s.classify(err))
+	}
+	return count, nil
+}
+
 // Dropping the counter row is what ends a queue: every write to it checks that row. Nothing else is touched, however
 // many messages there are; the sweeper reaps them. The name is free again at once, under a new id.
 const (

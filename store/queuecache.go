@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,6 +89,7 @@ type cacheEntry struct {
 
 // flight is one look-up for all who ask meanwhile.
 type flight struct {
+	key   protocol.QueueKey // the cache's own copy
 	done  chan struct{}
 	info  *queueInfo
 	err   error
@@ -177,9 +179,15 @@ func (c *queueCache) join(fk flightKey) (info *queueInfo, f *flight, mine bool) 
 	if f := c.flights[fk]; f != nil {
 		return nil, f, false
 	}
-	f = &flight{done: make(chan struct{})}
-	c.flights[fk] = f
+	f = &flight{key: ownKey(fk.QueueKey), done: make(chan struct{})}
+	c.flights[flightKey{f.key, fk.create}] = f
 	return nil, f, true
+}
+
+// ownKey copies a key that is kept beyond the call that brought it: a caller's strings may be views of memory that it
+// uses again.
+func ownKey(key protocol.QueueKey) protocol.QueueKey {
+	return protocol.QueueKey{Project: strings.Clone(key.Project), Name: strings.Clone(key.Name)}
 }
 
 // land ends a flight that has its result.
@@ -207,10 +215,10 @@ func (s *Store) resolve(ctx context.Context, key protocol.QueueKey, create bool)
 	if mine {
 		// In a goroutine of its own, so that a caller who gives up takes nobody else's answer away.
 		s.wg.Go(func() {
-			defer s.cache.land(flightKey{key, create}, f)
+			defer s.cache.land(flightKey{f.key, create}, f)
 			ctx, cancel := context.WithTimeout(s.work, s.cfg.PostWait)
 			defer cancel()
-			f.info, f.err = s.lookUp(ctx, key, create)
+			f.info, f.err = s.lookUp(ctx, f.key, create)
 		})
 	}
 	select {
@@ -227,10 +235,16 @@ func (s *Store) forgetQueue(key protocol.QueueKey, id int64) { s.cache.forgetID(
 const sqlQueueByName = `
 SELECT q.id, q.metadata FROM queue q JOIN queue_seq c ON c.id = q.id WHERE q.project = $1 AND q.name = $2`
 
+// sqlQueueCreate makes a queue with metadata $3, which says by $4 whether there is a dead-letter queue. A queue of that
+// name may have been deleted under its subscribers. They learn of the new one only later, and must still get what is
+// posted and consumed at once: so it is observed from the start, for $5 ms.
 const sqlQueueCreate = `
 WITH made AS (
-    INSERT INTO queue (project, name, metadata) VALUES ($1, $2, $3)
+    INSERT INTO queue (project, name, metadata, dead_letter) VALUES ($1, $2, $3, $4)
     ON CONFLICT (project, name) DO NOTHING RETURNING id
+), watched AS (
+    INSERT INTO queue_watch (queue_id, observed_until) SELECT made.id, now() + $5 * interval '1 ms' FROM made
+    WHERE EXISTS (SELECT FROM subscription s WHERE s.project = $1 AND s.queue_name = $2 AND ` + liveSubscriptionSQL + `)
 )
 INSERT INTO queue_seq (id) SELECT id FROM made RETURNING id`
 
@@ -265,14 +279,15 @@ func (s *Store) readQueue(ctx context.Context, key protocol.QueueKey) (info *que
 
 // makeQueue makes a queue and tells the observer; nil without an error if there is one of that name already.
 func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata []byte) (*queueInfo, error) {
-	var id int64
-	err := s.pool.QueryRow(ctx, sqlQueueCreate, key.Project, key.Name, metadata).Scan(&id)
+	info := newQueueInfo(0, key, metadata, s.cfg.DefaultMessageTTL)
+	err := s.pool.QueryRow(ctx, sqlQueueCreate, key.Project, key.Name, metadata, info.deadLetters(),
+		s.cfg.ObserveFor.Milliseconds()).Scan(&info.id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create queue: %w", s.classify(err))
 	}
-	s.observer.QueueChanged(key, id)
-	return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), nil
+	s.observer.QueueChanged(key, info.id)
+	return info, nil
 }

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -28,12 +24,12 @@ WITH c AS MATERIALIZED (
     FROM queue_seq WHERE id = $1
 ), oldest AS MATERIALIZED (
     SELECT m.seq, m.inbox_id FROM (
-        SELECT m.* FROM message m WHERE m.queue_id = $1 AND m.seq > GREATEST((SELECT purged_upto FROM c), $3::int8)
+        SELECT m.* FROM message m WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST(purged_upto, $3::int8) FROM c)
         ORDER BY m.seq LIMIT $2) m
     WHERE ` + sqlLive + ` ORDER BY m.seq LIMIT 1
 ), newest AS MATERIALIZED (
     SELECT m.seq, m.inbox_id FROM (
-        SELECT m.* FROM message m WHERE m.queue_id = $1 AND m.seq > GREATEST((SELECT purged_upto FROM c), $3::int8)
+        SELECT m.* FROM message m WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST(purged_upto, $3::int8) FROM c)
         ORDER BY m.seq DESC LIMIT $2) m
     WHERE ` + sqlLive + ` ORDER BY m.seq DESC LIMIT 1
 ), unswept AS MATERIALIZED (
@@ -44,7 +40,7 @@ WITH c AS MATERIALIZED (
 )
 SELECT c.next_seq - 1 - c.purged_upto - c.jumped - unswept.n
         - (SELECT coalesce(sum(n.removed), 0)::int8 FROM queue_count n WHERE n.queue_id = $1 AND n.epoch = c.purge_epoch),
-    (SELECT count(*) FROM inbox WHERE queue_id = $1),
+    (SELECT coalesce(sum(n.delayed), 0)::int8 FROM queue_count n WHERE n.queue_id = $1 AND n.epoch = c.purge_epoch),
     (SELECT seq FROM oldest), (SELECT inbox_id FROM oldest), (SELECT seq FROM newest), (SELECT inbox_id FROM newest),
     CASE WHEN NOT EXISTS (SELECT FROM oldest) THEN (SELECT max(seq) FROM (
         SELECT m.seq FROM message m WHERE m.queue_id = $1 AND m.seq > GREATEST(c.purged_upto, $3::int8)
@@ -60,7 +56,8 @@ type queueCounts struct {
 }
 
 // QueueStats counts a queue's messages. Totals are those of one moment, but for messages that expired behind live
-// ones: they count until they are swept (Config.SweepFullInterval). The claimed count may be StatsClaimedAge old.
+// ones: they count until they are swept (Config.SweepFullInterval). The claimed count may miss what other gateways did
+// within Config.StatsClaimedAge, but nothing that was answered through this one.
 // It takes the same time for any number of messages. It returns protocol.ErrNoQueue if there is no such queue.
 func (s *Store) QueueStats(ctx context.Context, key protocol.QueueKey) (protocol.QueueStats, error) {
 	var stats protocol.QueueStats
@@ -75,8 +72,8 @@ func (s *Store) QueueStats(ctx context.Context, key protocol.QueueKey) (protocol
 	}
 	stats.Claimed = min(claimed, numbered)
 	stats.Free = numbered - stats.Claimed
-	stats.Delayed = counts.delayed
-	stats.Total = numbered + counts.delayed
+	stats.Delayed = max(0, counts.delayed)
+	stats.Total = numbered + stats.Delayed
 	if err := s.statsMessages(ctx, info, counts, &stats); err != nil {
 		return stats, fmt.Errorf("read oldest and newest message: %w", err)
 	}
@@ -133,7 +130,7 @@ func (s *Store) statsMessages(ctx context.Context, info *queueInfo, c queueCount
 	}
 	oldest, newest := id(c.oldestSeq, c.oldestInboxID), id(c.newestSeq, c.newestInboxID)
 	ids := slices.Compact([]string{oldest.String(), newest.String()})
-	messages, err := s.MessagesByID(ctx, info.key, ids)
+	messages, err := s.messagesWithClaims(ctx, info.key, ids)
 	if err != nil {
 		return err
 	}
@@ -146,94 +143,4 @@ func (s *Store) statsMessages(ctx context.Context, info *queueInfo, c queueCount
 		}
 	}
 	return nil
-}
-
-// claimedCounts remembers how many messages are claimed, for counting looks at all that were ever claimed and are
-// still there.
-type claimedCounts struct {
-	s      *Store
-	flight singleflight.Group
-
-	mu     sync.Mutex
-	queues map[int64]*claimedCount
-}
-
-type claimedCount struct {
-	n  int64
-	at time.Time
-	// liveFrom is a number up to which no message is live. It only grows, for nothing comes back to life.
-	liveFrom int64
-}
-
-func newClaimedCounts(s *Store) *claimedCounts {
-	return &claimedCounts{s: s, queues: make(map[int64]*claimedCount)}
-}
-
-// sqlClaimed counts the live claimed messages of queue $1 past number $2. Nothing above claimed_upto was ever claimed.
-// The bounds are scalar subqueries so that they become conditions of the index scan.
-const sqlClaimed = `
-SELECT count(*) FROM message m
-WHERE m.queue_id = $1 AND m.seq > GREATEST((SELECT purged_upto FROM queue_seq WHERE id = $1), $2::int8)
-    AND m.seq <= (SELECT max(n.claimed_upto) FROM queue_count n
-        WHERE n.queue_id = $1 AND n.epoch = (SELECT purge_epoch FROM queue_seq WHERE id = $1))
-    AND m.claim_expires_at > now() AND ` + sqlLive
-
-// of returns the number of claimed messages, at most StatsClaimedAge old. All who ask at once share one count.
-func (c *claimedCounts) of(ctx context.Context, id int64) (int64, error) {
-	c.mu.Lock()
-	count := c.getLocked(id)
-	n, fresh, from := count.n, time.Since(count.at) < c.s.cfg.StatsClaimedAge, count.liveFrom
-	c.mu.Unlock()
-	if fresh {
-		return n, nil
-	}
-	v, err, _ := c.flight.Do(strconv.FormatInt(id, 10), func() (any, error) {
-		// Others wait for it too, so it must not end with the caller who came first.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.s.cfg.StatementTimeout)
-		defer cancel()
-		var n int64
-		start := time.Now()
-		if err := c.s.pool.QueryRow(ctx, sqlClaimed, id, from).Scan(&n); err != nil {
-			return int64(0), c.s.classify(err)
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		count := c.getLocked(id)
-		count.n, count.at = n, start
-		return n, nil
-	})
-	return v.(int64), err
-}
-
-// getLocked returns a queue's entry, a new one if there is none.
-func (c *claimedCounts) getLocked(id int64) *claimedCount {
-	count := c.queues[id]
-	if count == nil {
-		if len(c.queues) >= c.s.cfg.QueueCacheSize {
-			clear(c.queues) // they are cheap to count anew
-		}
-		count = &claimedCount{}
-		c.queues[id] = count
-	}
-	return count
-}
-
-func (c *claimedCounts) liveFrom(id int64) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.getLocked(id).liveFrom
-}
-
-func (c *claimedCounts) setLiveFrom(id, seq int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	count := c.getLocked(id)
-	count.liveFrom = max(count.liveFrom, seq)
-}
-
-// forget drops what is remembered of a queue.
-func (c *claimedCounts) forget(id int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.queues, id)
 }

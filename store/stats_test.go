@@ -38,7 +38,7 @@ func (w *world) slowStats(key protocol.QueueKey) (stats protocol.QueueStats, old
 		live AS (SELECT m.* FROM message m, q WHERE m.queue_id = q.id AND m.seq > q.purged_upto
 			AND m.expires_at > now() AND m.claim_expires_at <> 'infinity')
 		SELECT count(*) FILTER (WHERE claim_expires_at > now()), count(*) FILTER (WHERE claim_expires_at <= now()),
-			(SELECT count(*) FROM inbox, q WHERE queue_id = q.id), coalesce(min(seq), 0), coalesce(max(seq), 0) FROM live`,
+			(SELECT count(*) FROM inbox i, q WHERE i.queue_id = q.id AND i.id > q.inbox_purged_upto), coalesce(min(seq), 0), coalesce(max(seq), 0) FROM live`,
 		key.Project, key.Name).Scan(&stats.Claimed, &stats.Free, &stats.Delayed, &oldest, &newest)
 	if err != nil {
 		w.t.Fatal(err)

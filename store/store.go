@@ -70,6 +70,8 @@ const (
 	writerPop               // pops
 	writerDeadLetter        // the mover of dead letters
 	writerSweep             // the sweeper
+	writerFlush             // the flusher
+	writerPromote           // the promoter
 	writersPerSlot   = 8
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -38,7 +39,9 @@ ORDER BY s.n LIMIT $4`
 SELECT ` + subscriptionColumns + ` FROM subscription s
 WHERE s.id = $3 AND s.project = $1 AND s.queue_name = $2 AND ` + liveSubscriptionSQL
 	subscriptionPlaceSQL  = `SELECT n FROM subscription WHERE id = $3 AND project = $1 AND queue_name = $2`
-	subscriptionDeleteSQL = `DELETE FROM subscription WHERE id = $3 AND project = $1 AND queue_name = $2`
+	subscriptionDeleteSQL = `
+DELETE FROM subscription WHERE id = $3 AND project = $1 AND queue_name = $2 RETURNING gateway_id`
+	subscriptionsKnownSQL = `SELECT id FROM subscription WHERE id = ANY ($1::uuid[])`
 	subscriptionsEndSQL   = `DELETE FROM subscription WHERE id = ANY ($1::uuid[]) AND gateway_id = $2`
 )
 
@@ -128,10 +131,45 @@ func (s *Store) Subscription(ctx context.Context, key protocol.QueueKey, id uuid
 
 // DeleteSubscription ends a subscription of a queue. One that does not exist is no error.
 func (s *Store) DeleteSubscription(ctx context.Context, key protocol.QueueKey, id uuid.UUID) error {
-	if _, err := s.pool.Exec(ctx, subscriptionDeleteSQL, key.Project, key.Name, id); err != nil {
+	rows, err := s.pool.Query(ctx, subscriptionDeleteSQL, key.Project, key.Name, id)
+	if err != nil {
 		return fmt.Errorf("delete subscription: %w", s.classifyWrite(err))
 	}
+	gateways, err := pgx.CollectRows(rows, pgx.RowTo[*uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("delete subscription: %w", s.classifyWrite(err))
+	}
+	s.subscriptionsEnded(key, gateways)
 	return nil
+}
+
+// SubscriptionObserver is an Observer that also wants to know of subscriptions that ended.
+type SubscriptionObserver interface {
+	// SubscriptionsEnded is called after subscriptions to q that push to sockets of other gateways were deleted or
+	// purged. Like the methods of Observer it must not block and must not call the store.
+	SubscriptionsEnded(q protocol.QueueKey)
+}
+
+// subscriptionsEnded tells the observer if one of the subscriptions, which belonged to these gateways, was another
+// gateway's: that gateway goes on pushing until it hears of it.
+func (s *Store) subscriptionsEnded(key protocol.QueueKey, gateways []*uuid.UUID) {
+	observer, ok := s.observer.(SubscriptionObserver)
+	if ok && slices.ContainsFunc(gateways, func(id *uuid.UUID) bool { return id != nil && *id != s.id }) {
+		observer.SubscriptionsEnded(key)
+	}
+}
+
+// KnownSubscriptions returns those of ids that were neither deleted nor purged, by whomever.
+func (s *Store) KnownSubscriptions(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := s.pool.Query(ctx, subscriptionsKnownSQL, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for subscriptions: %w", s.classify(err))
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("look for subscriptions: %w", s.classify(err))
+	}
+	return known, nil
 }
 
 // EndSocketSubscriptions ends subscriptions of this gateway's sockets.

@@ -3,11 +3,12 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
-// sweeper removes what is over: expired and purged messages, old tombstones, deleted queues, dead gateways. One gateway
-// does it for all. Readers never rely on it: they pass over what is over. Every statement takes a bounded number of
+// sweeper removes what is over: expired and purged messages, old tombstones, deleted queues, dead gateways; and it moves
+// dead letters whose workers are gone. One gateway does it for all. Readers never rely on it: they pass over what is over. Every statement takes a bounded number of
 // rows, never waits for one, and is right when two sweepers run at once.
 type sweeper struct {
 	s     *Store
@@ -45,6 +46,7 @@ func (p *pace) done(took time.Duration, more bool) {
 func (w *sweeper) run(ctx context.Context) {
 	cfg := &w.s.cfg
 	heads := pace{interval: cfg.SweepInterval, share: cfg.SweepShare, next: time.Now()}
+	dead := pace{interval: cfg.SweepInterval, share: cfg.SweepShare, next: time.Now()}
 	full := pace{interval: cfg.SweepFullInterval, share: cfg.SweepShare, next: time.Now().Add(cfg.SweepFullInterval)}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -55,14 +57,13 @@ func (w *sweeper) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		w.pass(ctx, &heads, w.sweepHeads)
+		w.pass(ctx, &dead, w.deadLetters)
 		w.pass(ctx, &full, w.sweepAll)
-		next := heads.next
-		if full.next.Before(next) {
-			next = full.next
-		}
-		timer.Reset(time.Until(next))
+		timer.Reset(time.Until(earliest(heads.next, dead.next, full.next)))
 	}
 }
+
+func earliest(times ...time.Time) time.Time { return slices.MinFunc(times, time.Time.Compare) }
 
 // pass makes one pass if it is due and this gateway has the lease.
 func (w *sweeper) pass(ctx context.Context, p *pace, sweep func(context.Context) (more bool, err error)) {
@@ -105,7 +106,7 @@ func (w *sweeper) sweepHeads(ctx context.Context) (more bool, err error) {
 
 // sweepAll does what takes long or is seldom needed.
 func (w *sweeper) sweepAll(ctx context.Context) (more bool, err error) {
-	if err := w.eachPage(ctx, w.wholeQueues); err != nil {
+	if err := w.eachPage(ctx, sqlSweepPage, w.wholeQueues); err != nil {
 		return false, err
 	}
 	return false, w.leftovers(ctx)

@@ -17,14 +17,14 @@ const sweepBurst = 50
 
 const sqlSweepPage = `SELECT id FROM queue_seq WHERE id > $1 ORDER BY id LIMIT $2`
 
-// eachPage calls do with the ids of all queues, a page at a time.
-func (w *sweeper) eachPage(ctx context.Context, do func(context.Context, []int64) error) error {
+// eachPage calls do with the ids of the queues that a statement like sqlSweepPage lists, a page at a time.
+func (w *sweeper) eachPage(ctx context.Context, sql string, do func(context.Context, []int64) error) error {
 	var after int64
 	for {
 		if err := w.holds(ctx); err != nil {
 			return err
 		}
-		rows, err := w.s.pool.Query(ctx, sqlSweepPage, after, sweepPage)
+		rows, err := w.s.pool.Query(ctx, sql, after, sweepPage)
 		if err != nil {
 			return fmt.Errorf("list queues: %w", w.s.classify(err))
 		}
@@ -60,7 +60,7 @@ func (w *sweeper) headsOfQueues(ctx context.Context) (more bool, err error) {
 	if len(w.heads) > w.s.cfg.QueueCacheSize {
 		clear(w.heads)
 	}
-	err = w.eachPage(ctx, func(ctx context.Context, ids []int64) error {
+	err = w.eachPage(ctx, sqlSweepPage, func(ctx context.Context, ids []int64) error {
 		dead, err := w.look(ctx, ids)
 		if err != nil {
 			return err
@@ -72,7 +72,9 @@ func (w *sweeper) headsOfQueues(ctx context.Context) (more bool, err error) {
 			}
 			more = more || left
 		}
-		return nil
+		left, err := w.purgedInboxes(ctx, ids)
+		more = more || left
+		return err
 	})
 	return more, err
 }
@@ -183,11 +185,11 @@ WITH void AS MATERIALIZED (
     FOR UPDATE OF n SKIP LOCKED
 ), gone AS (
     DELETE FROM queue_count WHERE ctid = ANY(ARRAY(SELECT t FROM void))
-    RETURNING queue_id, epoch, removed, claimed_upto, expired_upto
+    RETURNING queue_id, epoch, removed, delayed, claimed_upto, expired_upto
 )
-INSERT INTO queue_count (queue_id, epoch, slot, removed, claimed_upto, expired_upto)
-SELECT g.queue_id, g.epoch, $2, sum(g.removed), max(g.claimed_upto), max(g.expired_upto)
+INSERT INTO queue_count (queue_id, epoch, slot, removed, delayed, claimed_upto, expired_upto)
+SELECT g.queue_id, g.epoch, $2, sum(g.removed), sum(g.delayed), max(g.claimed_upto), max(g.expired_upto)
 FROM gone g JOIN queue_seq c ON c.id = g.queue_id AND c.purge_epoch = g.epoch GROUP BY g.queue_id, g.epoch
 ON CONFLICT (queue_id, epoch, slot) DO UPDATE SET removed = queue_count.removed + EXCLUDED.removed,
-    claimed_upto = GREATEST(queue_count.claimed_upto, EXCLUDED.claimed_upto),
+    delayed = queue_count.delayed + EXCLUDED.delayed, claimed_upto = GREATEST(queue_count.claimed_upto, EXCLUDED.claimed_upto),
     expired_upto = GREATEST(queue_count.expired_upto, EXCLUDED.expired_upto)`

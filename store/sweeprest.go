@@ -15,7 +15,7 @@ DELETE FROM message WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM message WHERE queue_id = $1 ORDER BY seq LIMIT $2 FOR UPDATE SKIP LOCKED))`
 	sqlReapInbox = `
 DELETE FROM inbox WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM inbox WHERE queue_id = $1 LIMIT $2 FOR UPDATE SKIP LOCKED))`
+    SELECT ctid FROM inbox WHERE queue_id = $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED))`
 	sqlReapCounts = `DELETE FROM queue_count WHERE queue_id = $1`
 	sqlReapWatch  = `DELETE FROM queue_watch WHERE queue_id = $1`
 	// A row that was locked just now keeps the mark, and the next pass comes back for it.
@@ -142,7 +142,7 @@ DELETE FROM subscription WHERE id = ANY(ARRAY(
     LIMIT $1 FOR UPDATE OF s SKIP LOCKED))`
 	sqlExpiredSubscriptions = `
 DELETE FROM subscription WHERE id = ANY(ARRAY(
-    SELECT id FROM subscription WHERE expires_at <= now() LIMIT $1 FOR UPDATE SKIP LOCKED))`
+    SELECT id FROM subscription WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	// Renewals come back to a row for a while; an hour after the last one it is in nobody's way.
 	sqlOldWatches = `
 DELETE FROM queue_watch WHERE queue_id = ANY(ARRAY(

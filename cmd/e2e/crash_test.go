@@ -222,12 +222,26 @@ func TestFrozenDatabase(t *testing.T) {
 	b.await(200)
 	b.stop()
 
+	caught := startBarrage(t, g, "caught", 4)
+	caught.await(50)
 	thaw := freeze(t, g)
+	frozen := time.Now()
+	caught.stop()
+	if took := time.Since(frozen); took > answered {
+		t.Errorf("the posts under way were answered after %v", took)
+	}
+	caught.mu.Lock()
+	if len(caught.refused)+len(caught.unknown) == 0 {
+		t.Error("no post was under way when the database froze")
+	}
+	caught.mu.Unlock()
+
 	c := g.dial(t, client.Options{})
+	postBehindList(t, c)
 	for n := range 3 {
 		asked := time.Now()
 		_, err := c.Post(within(t), "q", client.NewMessage{Body: numbered{1_000_000 + n}})
-		if took := time.Since(asked); took > 5*time.Second {
+		if took := time.Since(asked); took > answered {
 			t.Errorf("post %d was answered after %v", n, took)
 		}
 		refused, ok := errors.AsType[*client.Error](err)
@@ -257,6 +271,58 @@ func TestFrozenDatabase(t *testing.T) {
 		}
 	}
 	b.check(c)
+	caught.check(c)
+}
+
+// answered is within what time everything is answered that the database does not answer.
+const answered = 5 * time.Second
+
+// postBehindList posts on a session that waits for a list of the same queue: the post's time runs from its arrival.
+func postBehindList(t *testing.T, c *client.Client) {
+	t.Helper()
+	asked := time.Now()
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		if _, err := c.Messages(within(t), "q", client.MessagePage{}); client.Status(err) != 503 {
+			t.Errorf("list without a database: %v, want 503", err)
+		}
+	})
+	group.Go(func() {
+		if _, err := c.Post(within(t), "q", client.NewMessage{Body: "behind a list"}); client.Status(err) != 503 {
+			t.Errorf("post behind a list: %v, want 503", err)
+		}
+		if took := time.Since(asked); took > answered {
+			t.Errorf("a post behind a list was answered after %v", took)
+		}
+	})
+}
+
+// TestTerminateFrozenDatabase: a database that does not get on holds up the end no longer than the settings say.
+func TestTerminateFrozenDatabase(t *testing.T) {
+	t.Parallel()
+	const drain, stop, kill = 2 * time.Second, time.Second, 10 * time.Second
+	g := own(t, "--drain-timeout="+drain.String(), "--db-stop-timeout="+stop.String())
+	b := startBarrage(t, g, "q", 2)
+	b.await(50)
+	thaw := freeze(t, g)
+	asked := time.Now()
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-g.exited:
+	case <-within(t).Done():
+		t.Fatalf("the gateway does not end:\n%s", g.log.String())
+	}
+	if took := time.Since(asked); took > drain+stop+kill+5*time.Second {
+		t.Errorf("the gateway ended after %v", took)
+	} else {
+		t.Logf("ended after %v", took)
+	}
+	b.stop()
+	thaw()
+	b.check(g.again(t).dial(t, client.Options{}))
 }
 
 // freeze stops the gateway's PostgreSQL, all of its processes, until thaw.

@@ -33,6 +33,11 @@ type gateway struct {
 
 // startGateway starts a gateway that keeps its data in dir and waits until it serves.
 func startGateway(dir string, flags ...string) (*gateway, error) {
+	return startGatewayIn(nil, dir, flags...)
+}
+
+// startGatewayIn is startGateway with more environment.
+func startGatewayIn(env []string, dir string, flags ...string) (*gateway, error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, err
 	}
@@ -51,6 +56,7 @@ func startGateway(dir string, flags ...string) (*gateway, error) {
 			g.cmd.Env = append(g.cmd.Env, e)
 		}
 	}
+	g.cmd.Env = append(g.cmd.Env, env...)
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // the death signal comes when the thread that forked ends
@@ -140,6 +146,12 @@ func (g *gateway) end(t *testing.T) {
 // own starts a gateway for this test alone.
 func own(t *testing.T, flags ...string) *gateway {
 	t.Helper()
+	return ownIn(t, nil, flags...)
+}
+
+// ownIn is own with more environment.
+func ownIn(t *testing.T, env []string, flags ...string) *gateway {
+	t.Helper()
 	dir, err := os.MkdirTemp(shared.dir, "own-")
 	if err == nil {
 		err = os.Chmod(dir, 0o711)
@@ -147,7 +159,7 @@ func own(t *testing.T, flags ...string) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := startGateway(dir, flags...)
+	g, err := startGatewayIn(env, dir, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,11 @@ func (c goldenConn) Close() error {
 // TestGolden plays the recorded sessions against the binary.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"zaqar-websocket-v2.json", "nusku-id-frames.json"} {
+	for file, subprotocols := range map[string][]string{
+		"zaqar-websocket-v2.json": nil,
+		"nusku-id-frames.json":    nil,
+		"nusku-extended.json":     {"nusku.v1"},
+	} {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			steps, err := golden.Load("../../protocol/testdata/" + file)
@@ -45,7 +49,7 @@ func TestGolden(t *testing.T) {
 			}
 			g := defaults(t)
 			golden.Play(t, func() (golden.Conn, error) {
-				ws, _, err := websocket.Dial(within(t), g.url, nil)
+				ws, _, err := websocket.Dial(within(t), g.url, &websocket.DialOptions{Subprotocols: subprotocols})
 				if err != nil {
 					return nil, err
 				}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/nusku-messaging/nusku/protocol"
 	"github.com/nusku-messaging/nusku/protocol/client"
 	"github.com/nusku-messaging/nusku/store/pgserver"
 )
@@ -179,5 +180,80 @@ func TestTwoGatewaysDelete(t *testing.T) {
 		if messages, err := allMessages(ctx, two, "q"); err != nil || len(messages) != 0 {
 			t.Fatalf("round %d: %d messages of a deleted queue, %v", round, len(messages), err)
 		}
+	}
+}
+
+// next is a subscription's next event, which must be of the kind.
+func next(t *testing.T, s *client.Subscription, kind client.EventKind) client.Event {
+	t.Helper()
+	event, err := s.Next(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if event.Kind != kind {
+		t.Fatalf("the next event is %+v, want kind %v", event, kind)
+	}
+	return event
+}
+
+// TestTwoGatewaysRecreate: a queue that is deleted and made again through one gateway goes on for subscribers of the
+// other, who are told.
+func TestTwoGatewaysRecreate(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	ctx := within(t)
+	one, two := a.dial(t, client.Options{}), b.dial(t, client.Options{})
+	s, err := two.Subscribe(ctx, "q", client.SubscribeOptions{TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 5 {
+		if _, err := one.Post(ctx, "q", client.NewMessage{Body: numbered{round}}); err != nil {
+			t.Fatal(err)
+		}
+		if event := next(t, s, client.Pushed); string(event.Body) != fmt.Sprintf(`{"n":%d}`, round) {
+			t.Fatalf("round %d: pushed %s", round, event.Body)
+		}
+		if err := one.DeleteQueue(ctx, "q"); err != nil {
+			t.Fatal(err)
+		}
+		if event := next(t, s, client.Gapped); event.Gap.Reason != protocol.GapDeleted || event.Gap.To >= event.Gap.From {
+			t.Fatalf("round %d: gap %+v, want that of a deleted queue, of which nothing is lost", round, event.Gap)
+		}
+	}
+}
+
+// TestTwoGatewaysEndSubscription: a subscription that is removed through the other gateway ends, and its subscriber is
+// told.
+func TestTwoGatewaysEndSubscription(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(ctx context.Context, c *client.Client, id string) error{
+		"subscription_delete": func(ctx context.Context, c *client.Client, id string) error {
+			return c.DeleteSubscription(ctx, "q", id)
+		},
+		"queue_purge": func(ctx context.Context, c *client.Client, _ string) error {
+			return c.PurgeQueue(ctx, "q", "subscriptions")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := pair(t)
+			ctx := within(t)
+			one, two := a.dial(t, client.Options{}), b.dial(t, client.Options{})
+			s, err := two.Subscribe(ctx, "q", client.SubscribeOptions{TTL: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			subscriptions, err := one.Subscriptions(ctx, "q", "", 0)
+			if err != nil || len(subscriptions) != 1 {
+				t.Fatalf("subscriptions %v, %v; want one", subscriptions, err)
+			}
+			if err := end(ctx, one, subscriptions[0].ID); err != nil {
+				t.Fatal(err)
+			}
+			if event := next(t, s, client.Gapped); event.Gap.Reason != protocol.GapSubscriptionEnded {
+				t.Errorf("the subscriber is told %+v", event.Gap)
+			}
+		})
 	}
 }

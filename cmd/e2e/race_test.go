@@ -2,7 +2,4 @@
 
 package e2e
 
-func init() {
-	buildFlags = append(buildFlags, "-race")
-	memoryBound *= 2 // the race detector's shadow memory
-}
+func init() { buildFlags = append(buildFlags, "-race") }

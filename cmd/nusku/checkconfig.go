@@ -20,7 +20,7 @@ func (*checkConfigCmd) Help() string {
 
 // Run prints the settings, also when something is wrong with them, and then what is wrong.
 func (c *checkConfigCmd) Run(g *globals) error {
-	cfg, err := config.Load(&c.Flags, os.LookupEnv)
+	cfg, err := config.Load(&c.Flags, os.Environ())
 	if cfg != nil {
 		if printErr := cfg.Print(g.stdout); printErr != nil {
 			return errors.Join(err, printErr)

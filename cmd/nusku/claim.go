@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/nusku-messaging/nusku/protocol/client"
 )
@@ -18,8 +17,8 @@ type claimCmd struct {
 
 // claimTimes are the flags that say how long a claim lasts.
 type claimTimes struct {
-	TTL   time.Duration `name:"ttl" placeholder:"DURATION" help:"How long the claim lasts; by default as the gateway says."`
-	Grace time.Duration `placeholder:"DURATION" help:"How much longer than the claim its messages live at least."`
+	TTL   timeSpan `name:"ttl" placeholder:"TIME" help:"How long the claim lasts; by default as the gateway says."`
+	Grace timeSpan `placeholder:"TIME" help:"How much longer than the claim its messages live at least."`
 }
 
 type claimCreateCmd struct {
@@ -27,6 +26,11 @@ type claimCreateCmd struct {
 	claimTimes
 	Queue string `arg:"" help:"The queue's name."`
 	Limit int    `placeholder:"N" help:"How many messages at most; by default as the gateway says."`
+}
+
+// options are what the client takes.
+func (t *claimTimes) options(limit int) client.ClaimOptions {
+	return client.ClaimOptions{Limit: limit, TTL: t.TTL.duration(), Grace: t.Grace.duration()}
 }
 
 // Help is what --help says below the usage.
@@ -38,7 +42,7 @@ func (*claimCreateCmd) Help() string {
 // Run claims messages.
 func (k *claimCreateCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
-		claim, err := c.Claim(ctx, k.Queue, client.ClaimOptions{Limit: k.Limit, TTL: k.TTL, Grace: k.Grace})
+		claim, err := c.Claim(ctx, k.Queue, k.options(k.Limit))
 		if err != nil || claim == nil {
 			return err
 		}
@@ -87,7 +91,7 @@ type claimRenewCmd struct {
 // Run renews the claim.
 func (k *claimRenewCmd) Run(g *globals) error {
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
-		if err := c.RenewClaim(ctx, k.Queue, k.Claim, client.ClaimOptions{TTL: k.TTL, Grace: k.Grace}); err != nil {
+		if err := c.RenewClaim(ctx, k.Queue, k.Claim, k.options(0)); err != nil {
 			return noClaim(err, k.Queue, k.Claim)
 		}
 		return out.say(map[string]any{"claim_id": k.Claim, "renewed": true}, "Claim %s renewed.", k.Claim)

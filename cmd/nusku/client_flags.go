@@ -16,16 +16,16 @@ import (
 
 // clientFlags are the flags of every subcommand that talks to a gateway.
 type clientFlags struct {
-	URL      string        `name:"url" env:"NUSKU_URL" default:"ws://127.0.0.1:8888" help:"The gateway."`
-	Project  string        `env:"NUSKU_PROJECT" default:"default" help:"The project that the queue belongs to."`
-	ClientID string        `name:"client-id" env:"NUSKU_CLIENT_ID" placeholder:"UUID" help:"Who you are to the gateway; by default a UUID that is kept in your configuration folder."`
-	JSON     bool          `name:"json" help:"Print one JSON object a line, for scripts."`
-	Timeout  time.Duration `default:"30s" help:"How long to wait for the gateway."`
+	URL      string   `name:"url" env:"NUSKU_URL" default:"ws://127.0.0.1:8888" help:"The gateway."`
+	Project  string   `env:"NUSKU_PROJECT" default:"default" help:"The project that the queue belongs to."`
+	ClientID string   `name:"client-id" env:"NUSKU_CLIENT_ID" placeholder:"UUID" help:"Who you are to the gateway; by default a UUID that is kept in your configuration folder."`
+	JSON     bool     `name:"json" help:"Print one JSON object a line, for scripts."`
+	Timeout  timeSpan `default:"30s" placeholder:"TIME" help:"How long to wait for the gateway."`
 }
 
 // with connects, calls f and hangs up. f's context ends with the timeout.
 func (f *clientFlags) with(g *globals, do func(ctx context.Context, c *client.Client, out *output) error) error {
-	ctx, cancel := context.WithTimeout(g.ctx, f.Timeout)
+	ctx, cancel := context.WithTimeout(g.ctx, f.Timeout.duration())
 	defer cancel()
 	c, err := f.dial(ctx, client.Options{})
 	if err != nil {
@@ -69,7 +69,7 @@ func (f *clientFlags) explain(err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens on %s: start a gateway with `nusku serve`, or say with --url where it is", f.URL)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer from %s within %v: see whether the gateway is well, or wait longer with --timeout", f.URL, f.Timeout)
+		return fmt.Errorf("no answer from %s within %v: see whether the gateway is well, or wait longer with --timeout", f.URL, f.Timeout.duration())
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted")
 	}

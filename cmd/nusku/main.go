@@ -37,7 +37,7 @@ type cli struct {
 func newCLI() *cli {
 	return &cli{
 		Serve:       serveCmd{config.NewFlags()},
-		Migrate:     migrateCmd{config.NewFlags()},
+		Migrate:     migrateCmd{config.NewDatabaseFlags()},
 		CheckConfig: checkConfigCmd{config.NewFlags()},
 	}
 }

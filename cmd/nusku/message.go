@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"github.com/nusku-messaging/nusku/protocol/client"
 )
@@ -22,12 +21,12 @@ type messageCmd struct {
 
 type messagePostCmd struct {
 	clientFlags
-	Queue  string        `arg:"" help:"The queue's name."`
-	Bodies []string      `arg:"" name:"body" optional:"" help:"The messages' bodies."`
-	Text   bool          `help:"Send every body as a string."`
-	Lines  bool          `help:"Post each line of standard input as a message."`
-	TTL    time.Duration `name:"ttl" placeholder:"DURATION" help:"How long the messages live; by default as the queue says."`
-	Delay  time.Duration `placeholder:"DURATION" help:"How long nobody sees them."`
+	Queue  string   `arg:"" help:"The queue's name."`
+	Bodies []string `arg:"" name:"body" optional:"" help:"The messages' bodies."`
+	Text   bool     `help:"Send every body as a string."`
+	Lines  bool     `help:"Post each line of standard input as a message."`
+	TTL    timeSpan `name:"ttl" placeholder:"TIME" help:"How long the messages live; by default as the queue says."`
+	Delay  timeSpan `placeholder:"TIME" help:"How long nobody sees them."`
 
 	stdin io.Reader // os.Stdin but in tests
 }
@@ -67,7 +66,7 @@ func (k *messagePostCmd) Run(g *globals) error {
 					return err
 				}
 			}
-			batch = append(batch, client.NewMessage{Body: b, TTL: k.TTL, Delay: k.Delay})
+			batch = append(batch, client.NewMessage{Body: b, TTL: k.TTL.duration(), Delay: k.Delay.duration()})
 			size += len(b)
 			return nil
 		})
@@ -148,7 +147,7 @@ type messageDeleteCmd struct {
 	clientFlags
 	Queue string   `arg:"" help:"The queue's name."`
 	IDs   []string `arg:"" name:"id" help:"The messages' ids."`
-	Claim string   `placeholder:"ID" help:"The claim that holds the messages, if one does."`
+	Claim string   `aliases:"claim-id" placeholder:"ID" help:"The claim that holds the messages, if one does."`
 }
 
 // Run removes the messages.

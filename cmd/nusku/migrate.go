@@ -18,12 +18,12 @@ type migrateCmd struct {
 // Help is what --help says below the usage.
 func (*migrateCmd) Help() string {
 	return "`nusku serve` does this by itself when it starts. It is a command of its own for those who want to see it done " +
-		"first. Several may run at once: one does the work while the others wait. It takes the settings of serve."
+		"first. Several may run at once: one does the work while the others wait. It takes the configuration file of serve."
 }
 
 // Run brings the schema of the given or of the embedded database up to date.
 func (c *migrateCmd) Run(g *globals) (err error) {
-	cfg, err := config.Load(&c.Flags, os.LookupEnv)
+	cfg, err := config.Load(&c.Flags, os.Environ())
 	if err != nil {
 		return usageError{err}
 	}

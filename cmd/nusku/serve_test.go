@@ -288,3 +288,15 @@ func TestStartFailsWhole(t *testing.T) {
 		t.Errorf("the data folder was made although the port is taken: %v", err)
 	}
 }
+
+func TestProgramName(t *testing.T) {
+	t.Parallel()
+	for arg0, want := range map[string]string{
+		"nusku": "nusku", "bin/nusku": "bin/nusku", "/opt/café/nusku": "/opt/café/nusku",
+		"/my files/nusku": "'/my files/nusku'", "/it's/nusku": `'/it'\''s/nusku'`,
+	} {
+		if got := programName(arg0); got != want {
+			t.Errorf("%s is typed as %s, want %s", arg0, got, want)
+		}
+	}
+}

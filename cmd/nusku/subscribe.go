@@ -36,7 +36,7 @@ type pushed struct {
 
 // Run prints pushes until it is interrupted.
 func (k *subscribeCmd) Run(g *globals) error {
-	start, cancel := context.WithTimeout(g.ctx, k.Timeout)
+	start, cancel := context.WithTimeout(g.ctx, k.Timeout.duration())
 	defer cancel()
 	c, err := k.dial(start, client.Options{Extended: true, Reconnect: true, OnConnection: func(up bool, err error) {
 		if !up && g.ctx.Err() == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,8 +32,9 @@ type node struct {
 	gateway  *gateway.Gateway
 	notifier *notifier.Notifier
 
-	// served gets what ended the serving of clients and is then closed; nil before that began.
-	served chan error
+	// served gets what ended the serving of clients and is then closed; nil before that began. serving waits for it.
+	served  chan error
+	serving sync.WaitGroup
 }
 
 // startNode starts a gateway by cfg and returns when it serves. ctx bounds the start only. After an error nothing is
@@ -71,7 +73,7 @@ func (n *node) start(ctx context.Context) error {
 	n.notifier.Start()
 	n.gateway.Start()
 	n.served = make(chan error, 1)
-	go n.serve()
+	n.serving.Go(n.serve)
 	return nil
 }
 
@@ -154,8 +156,7 @@ func (n *node) stopListening() {
 		_ = n.listener.Close() // the gateway has closed it already if it got as far as serving
 	}
 	if n.served != nil {
-		for range n.served { // the reason was told, or is no fault as the gateway was stopped
-		}
+		n.serving.Wait() // served has room for the reason, which was told, or is no fault as the gateway was stopped
 	}
 }
 
@@ -181,6 +182,9 @@ func (c localChanges) QueueChanged(key protocol.QueueKey, queueID int64) {
 	c.notifier.QueueChanged(key, queueID)
 }
 
+// SubscriptionsEnded makes it a store.SubscriptionObserver.
+func (c localChanges) SubscriptionsEnded(key protocol.QueueKey) { c.notifier.SubscriptionsEnded(key) }
+
 func (c localChanges) Released(_ protocol.QueueKey, queueID, seq int64) {
 	c.notifier.Released(queueID, seq)
 }
@@ -199,5 +203,7 @@ func (c remoteChanges) QueueChanged(key protocol.QueueKey, queueID int64) {
 }
 
 func (c remoteChanges) Released(queueID, seq int64) { c.store.HintReleased(queueID, seq) }
+
+func (c remoteChanges) SubscriptionsEnded(key protocol.QueueKey) { c.gateway.SubscriptionsEnded(key) }
 
 func (c remoteChanges) Reconnected() { c.gateway.Reconnected() }

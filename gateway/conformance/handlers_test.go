@@ -34,7 +34,7 @@ func TestOversizePostMakesTheQueue(t *testing.T) {
 
 func TestChecksum(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, storetest.URL(t), func(c *gateway.Config) { c.Push.Handlers.Checksum = true })
+	n := startNode(t, storetest.URL(t), func(c *gateway.Config) { c.Handlers.Checksum = true })
 	c := n.client()
 	c.post(map[string]any{"event": 1})
 	stats := c.must(200, "queue_get_stats", nil).(map[string]any)["messages"].(map[string]any)

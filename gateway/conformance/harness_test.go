@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/nusku-messaging/nusku/gateway"
+	"github.com/nusku-messaging/nusku/notifier"
 	"github.com/nusku-messaging/nusku/protocol"
 	"github.com/nusku-messaging/nusku/store"
 	"github.com/nusku-messaging/nusku/store/storetest"
@@ -32,16 +34,77 @@ type node struct {
 	addr string
 }
 
-// observer tells the gateway what its store did.
-type observer struct{ gw *gateway.Gateway }
+// observer tells the gateway what its store did and, if there is a notifier, other gateways which subscriptions ended.
+type observer struct {
+	gw    *gateway.Gateway
+	hints *notifier.Notifier
+}
 
 func (o observer) Committed(batch []protocol.Committed)           { o.gw.Committed(batch) }
 func (o observer) QueueChanged(key protocol.QueueKey, id int64)   { o.gw.QueueChanged(key, id) }
 func (o observer) Released(_ protocol.QueueKey, _ int64, _ int64) {}
 
+func (o observer) SubscriptionsEnded(key protocol.QueueKey) {
+	if o.hints != nil {
+		o.hints.SubscriptionsEnded(key)
+	}
+}
+
+// sink hands on what a linked gateway hears of others: of the hints, only those of subscriptions.
+type sink struct {
+	gw *gateway.Gateway
+	// connected gets one event whenever other gateways may be heard.
+	connected chan struct{}
+}
+
+func (s sink) Wake(int64, int64)                        {}
+func (s sink) QueueChanged(protocol.QueueKey, int64)    {}
+func (s sink) Released(int64, int64)                    {}
+func (s sink) SubscriptionsEnded(key protocol.QueueKey) { s.gw.SubscriptionsEnded(key) }
+func (s sink) Reconnected() {
+	select {
+	case s.connected <- struct{}{}:
+	default:
+	}
+}
+
+// link connects a node to the others of its database by a notifier and waits until it hears them.
+func (n *node) link(url string, id uuid.UUID) *notifier.Notifier {
+	n.t.Helper()
+	cfg := notifier.DefaultConfig()
+	cfg.ListenURL = url
+	heard := sink{gw: n.gw, connected: make(chan struct{}, 1)}
+	hints, err := notifier.New(cfg, id, heard, zerolog.Nop())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	hints.Start()
+	n.t.Cleanup(func() {
+		// t's own context has ended by now.
+		if err := hints.Stop(context.Background()); err != nil {
+			n.t.Errorf("stop notifier: %v", err)
+		}
+	})
+	<-heard.connected
+	return hints
+}
+
 // startNode starts a gateway over the database at url. Gateways of one test hear nothing of one another but through
 // the database.
 func startNode(t *testing.T, url string, change func(*gateway.Config)) *node {
+	t.Helper()
+	return start(t, url, nodeOptions{change: change})
+}
+
+// nodeOptions are what a test may want of its gateway.
+type nodeOptions struct {
+	change func(*gateway.Config)
+	// linked gateways tell one another of subscriptions that they end.
+	linked bool
+	log    io.Writer
+}
+
+func start(t *testing.T, url string, opt nodeOptions) *node {
 	t.Helper()
 	cfg := store.DefaultConfig()
 	cfg.DatabaseURL = url
@@ -51,11 +114,19 @@ func startNode(t *testing.T, url string, change func(*gateway.Config)) *node {
 		t.Fatal(err)
 	}
 	gcfg := gateway.DefaultConfig()
-	if change != nil {
-		change(&gcfg)
+	if opt.change != nil {
+		opt.change(&gcfg)
 	}
-	n := &node{t: t, gw: gateway.New(gcfg, st, zerolog.Nop())}
-	st.SetObserver(observer{n.gw})
+	log := zerolog.Nop()
+	if opt.log != nil {
+		log = zerolog.New(zerolog.SyncWriter(opt.log)).Level(zerolog.WarnLevel)
+	}
+	n := &node{t: t, gw: gateway.New(gcfg, st, log)}
+	tell := observer{gw: n.gw}
+	if opt.linked {
+		tell.hints = n.link(url, st.GatewayID())
+	}
+	st.SetObserver(tell)
 	st.Start()
 	n.gw.Start()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

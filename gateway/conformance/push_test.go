@@ -188,13 +188,13 @@ func TestSubscriptionDeleted(t *testing.T) {
 	other.post("one")
 	subscriber.awaitPushes(1)
 	other.must(204, "subscription_delete", map[string]any{"subscription_id": id})
-	wantPushes(t, subscriber.awaitPushes(2), "one", "subscription_expired 2-1")
+	wantPushes(t, subscriber.awaitPushes(2), "one", "subscription_ended 2-1")
 	// It may subscribe again, and end that itself without a word.
 	reply = subscriber.must(201, "subscription_create", nil).(map[string]any)
 	subscriber.must(204, "subscription_delete", map[string]any{"subscription_id": reply["subscription_id"]})
 	other.post("two")
 	subscriber.must(200, "queue_get", nil)
-	wantPushes(t, subscriber.awaitPushes(2), "one", "subscription_expired 2-1")
+	wantPushes(t, subscriber.awaitPushes(2), "one", "subscription_ended 2-1")
 }
 
 func TestExtendedPushesCarryTheirID(t *testing.T) {

@@ -41,7 +41,7 @@ type Event struct {
 // SubscribeOptions configure Subscribe.
 type SubscribeOptions struct {
 	// TTL is how long the gateway keeps the subscription; its default if zero. When it is over, an event of kind
-	// Gapped with the reason protocol.GapEnded comes, and nothing after it.
+	// Gapped with a final reason (protocol.GapReason.Final) comes, and nothing after it.
 	TTL time.Duration
 	// Options is encoded as a JSON object; nil for none.
 	Options any
@@ -248,7 +248,7 @@ func (c *Client) push(l *link, f *frame, size int) {
 		return // it was closed while the push was on its way
 	}
 	s.appendLocked(event, size)
-	if event.Kind == Gapped && event.Gap.Reason == protocol.GapEnded {
+	if event.Kind == Gapped && event.Gap.Reason.Final() {
 		delete(c.subscriptions, f.Queue)
 		s.endLocked(ErrUnsubscribed)
 	}

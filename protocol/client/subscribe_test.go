@@ -69,7 +69,7 @@ func TestPushes(t *testing.T) {
 		{Kind: client.Pushed, Body: []byte(`{"a":1}`), TTL: 5 * time.Minute},
 		{Kind: client.Gapped, Gap: protocol.Gap{From: 2, To: 5, Reason: protocol.GapPurged}},
 		{Kind: client.Pushed, Body: []byte(`"x"`), TTL: time.Minute, Age: 3 * time.Second, ID: "1-6", Marker: "1-6"},
-		{Kind: client.Gapped, Gap: protocol.Gap{From: 7, To: 7, Reason: protocol.GapEnded}},
+		{Kind: client.Gapped, Gap: protocol.Gap{From: 7, To: 7, Reason: protocol.GapSubscriptionExpired}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -133,7 +133,7 @@ func (c *oracleConn) push() {
 		}
 		binary := step.PushCodec == "msgpack"
 		w := protocol.Writer{Codec: codecOf(binary)}
-		protocol.AppendNotification(&w, push.Name, protocol.MessageID{}, push.TTL, 0, push.Body, protocol.JSON, false)
+		protocol.AppendNotification(&w, push.Name, &protocol.Message{TTL: push.TTL, Body: push.Body}, false)
 		c.frames = append(c.frames, oracleFrame{binary, w.Buf})
 	}
 }

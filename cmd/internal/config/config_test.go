@@ -29,7 +29,11 @@ func load(t *testing.T, env map[string]string, args ...string) (*Effective, erro
 	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return Load(&flags, func(key string) (string, bool) { v, ok := env[key]; return v, ok })
+	environ := []string{"PATH=/bin"}
+	for name, value := range env {
+		environ = append(environ, name+"="+value)
+	}
+	return Load(&flags, environ)
 }
 
 // file writes a configuration file and returns its path.
@@ -141,7 +145,10 @@ func TestFaults(t *testing.T) {
 		"neither true":         {env: map[string]string{"NUSKU_INSECURE": "maybe"}, want: []string{"NUSKU_INSECURE", "neither true nor false"}},
 		"word":                 {args: []string{"--log-format=xml"}, want: []string{"auto, console, json"}},
 		"level":                {args: []string{"--log-level=loud"}, want: []string{"trace, debug, info, warn, error"}},
-		"other authentication": {args: []string{"--auth=jwt"}, want: []string{"auth", "none"}},
+		"tokens":               {args: []string{"--auth=jwt"}, want: []string{"--auth", "jwt is not there yet"}},
+		"other authentication": {args: []string{"--auth=ldap"}, want: []string{"auth", "none"}},
+		"unknown variable":     {env: map[string]string{"NUSKU_MAX_POTS": "1"}, want: []string{"NUSKU_MAX_POTS", "did you mean NUSKU_MAX_POST?"}},
+		"variable unlike any":  {env: map[string]string{"NUSKU_ZZZZZZZZZZZZ": "1"}, want: []string{"there is no setting NUSKU_ZZZZZZZZZZZZ"}},
 		"contradiction":        {args: []string{"--min-message-ttl=7200"}, want: []string{"DefaultMessageTTL"}},
 		"listen database":      {args: []string{"--listen-database-url=postgres://x/y"}, want: []string{"listen-database-url is set"}},
 		"other machines":       {args: []string{"--listen=0.0.0.0:8888"}, want: []string{"other machines", "--insecure"}},
@@ -165,6 +172,15 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestVariablesOfOthers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"NUSKU_CONFIG", "NUSKU_URL", "NUSKU_PROJECT", "NUSKU_CLIENT_ID", "NUSKU_TEST_X", "NUSKU_E2E_BINARY"} {
+		if _, err := load(t, map[string]string{name: "x"}, "--data-dir=/data"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,14 +77,14 @@ func scalar(v any) (string, error) {
 	return "", errors.New("settings are not grouped: write each as name = value at the top level")
 }
 
-// unknown complains of the keys that are no settings.
-func unknown(path string, values map[string]string, settings []setting) []error {
+// unknownKeys complains of the keys that are no settings.
+func unknownKeys(path string, values map[string]string, settings []setting) []error {
 	known := make([]string, len(settings))
 	for i := range settings {
 		known[i] = settings[i].key
 	}
 	var faults []error
-	for key := range values {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if slices.Contains(known, key) {
 			continue
 		}
@@ -93,6 +94,5 @@ func unknown(path string, values map[string]string, settings []setting) []error 
 		}
 		faults = append(faults, fault)
 	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return faults
 }

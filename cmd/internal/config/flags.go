@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/alecthomas/kong"
@@ -17,8 +18,16 @@ type Flags struct {
 }
 
 // NewFlags returns flags for all settings of the table.
-func NewFlags() Flags {
-	settings := table(DefaultSettings())
+func NewFlags() Flags { return newFlags(table(DefaultSettings())) }
+
+// NewDatabaseFlags returns flags for the settings that say which database to use, and for the log's. The others can
+// still be set in the environment and in the file, so that one file serves all subcommands.
+func NewDatabaseFlags() Flags {
+	s := DefaultSettings()
+	return newFlags(slices.Concat(databaseTable(s), postgresTable(s), logTable(s)))
+}
+
+func newFlags(settings []setting) Flags {
 	fields := make([]reflect.StructField, len(settings))
 	for i, s := range settings {
 		typ, more := reflect.TypeFor[*string](), " placeholder:"+strconv.Quote(s.kind)

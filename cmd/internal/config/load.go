@@ -18,23 +18,24 @@ type line struct {
 	source string
 }
 
-// Load finds out the settings: a flag, else the environment (lookupEnv is os.LookupEnv but in tests), else the
-// configuration file, else the default. The error names every fault, not only the first. It shows no password.
-func Load(flags *Flags, lookupEnv func(string) (string, bool)) (*Effective, error) {
+// Load finds out the settings: a flag, else the environment (os.Environ's list), else the configuration file, else the
+// default. The error names every fault, not only the first. It shows no password.
+func Load(flags *Flags, environ []string) (*Effective, error) {
 	settings := DefaultSettings()
 	rows := table(settings)
-	var faults []error
+	env := variables(environ)
+	faults := unknownVariables(env, rows)
 	file := map[string]string{}
 	if flags.Config != "" {
 		var err error
 		if file, err = readFile(flags.Config); err != nil {
 			return nil, fmt.Errorf("configuration file: %w", err)
 		}
-		faults = unknown(flags.Config, file, rows)
+		faults = append(faults, unknownKeys(flags.Config, file, rows)...)
 	}
 	e := &Effective{Settings: settings, lines: make([]line, len(rows))}
 	for i, row := range rows {
-		text, source, found := find(&row, flags, lookupEnv, file)
+		text, source, found := find(&row, flags, env, file)
 		if found {
 			if err := row.set(text); err != nil {
 				faults = append(faults, fmt.Errorf("%s: %s: %w", source, row.key, err))
@@ -49,11 +50,11 @@ func Load(flags *Flags, lookupEnv func(string) (string, bool)) (*Effective, erro
 }
 
 // find returns what was set, by whom, and whether anything was.
-func find(s *setting, flags *Flags, lookupEnv func(string) (string, bool), file map[string]string) (text, source string, found bool) {
+func find(s *setting, flags *Flags, env, file map[string]string) (text, source string, found bool) {
 	if text, ok := flags.lookup(s.key); ok {
 		return text, "--" + s.key, true
 	}
-	if text, ok := lookupEnv(s.env()); ok {
+	if text, ok := env[s.env()]; ok {
 		return text, s.env(), true
 	}
 	if text, ok := file[s.key]; ok {

@@ -30,6 +30,8 @@ type Settings struct {
 	DatabaseURL string
 	// ListenDatabaseURL is a direct connection to the same database; "" uses DatabaseURL.
 	ListenDatabaseURL string
+	// DatabaseWait is how long a start waits for a database that was given and does not answer. 0 to 1 h, default 30 s.
+	DatabaseWait time.Duration
 	// Postgres is the embedded PostgreSQL.
 	Postgres pgserver.Config
 
@@ -38,7 +40,11 @@ type Settings struct {
 	LogLevel  zerolog.Level
 
 	// DrainTimeout is how long an ordered exit may take before what remains is cut. The database's own stop comes after.
+	// 0 to 1 h, default 30 s.
 	DrainTimeout time.Duration
+	// DatabaseStopTimeout is how much longer than DrainTimeout an exit may take for the database's sake: for the embedded
+	// PostgreSQL to end in order, before it is ended at once. 0 to 1 h, default 5 s.
+	DatabaseStopTimeout time.Duration
 
 	Gateway  gateway.Config
 	Store    store.Config
@@ -50,11 +56,13 @@ type Settings struct {
 func DefaultSettings() *Settings {
 	dataDir, _ := pgserver.DefaultDataDir() // the fault matters, and is told, only if no other folder is set
 	return &Settings{
-		Listen:       "127.0.0.1:8888",
-		Auth:         authNone,
-		LogFormat:    LogAuto,
-		LogLevel:     zerolog.InfoLevel,
-		DrainTimeout: 30 * time.Second,
+		Listen:              "127.0.0.1:8888",
+		Auth:                authNone,
+		LogFormat:           LogAuto,
+		LogLevel:            zerolog.InfoLevel,
+		DatabaseWait:        30 * time.Second,
+		DrainTimeout:        30 * time.Second,
+		DatabaseStopTimeout: 5 * time.Second,
 		Postgres: pgserver.Config{
 			DataDir:         dataDir,
 			MaxConnections:  100,
@@ -75,7 +83,11 @@ const (
 	LogJSON    = "json"
 )
 
-const authNone = "none"
+// The values of Auth. authJWT is known only so that it can be refused with its reason.
+const (
+	authNone = "none"
+	authJWT  = "jwt"
+)
 
 // Embedded says whether the gateway runs its own PostgreSQL.
 func (s *Settings) Embedded() bool { return s.DatabaseURL == "" }

@@ -7,15 +7,15 @@ import (
 
 	"github.com/nusku-messaging/nusku/notifier"
 	"github.com/nusku-messaging/nusku/protocol"
-	"github.com/nusku-messaging/nusku/store/pgserver"
 )
 
 // table lists all settings, bound to the fields of s, in the order of --help.
 func table(s *Settings) []setting {
 	return slices.Concat(
 		serveTable(s),
+		logTable(s),
 		databaseTable(s),
-		postgresTable(&s.Postgres),
+		postgresTable(s),
 		limitTable(&s.Gateway.Limits),
 		ttlTable(&s.Gateway.Limits),
 		sessionTable(&s.Gateway),
@@ -32,10 +32,15 @@ func table(s *Settings) []setting {
 func serveTable(s *Settings) []setting {
 	return inGroup("Gateway",
 		text("listen", &s.Listen, "ADDRESS", "Serve on this host:port; port 0 takes a free one."),
-		oneOf("auth", &s.Auth, []string{authNone}, "How clients prove who they are."),
+		auth(&s.Auth),
 		toggle("insecure", &s.Insecure, "Serve on an address that other machines reach although clients are not asked who they are."),
 		text("ready-file", &s.ReadyFile, "FILE", "Write the address that is served to this file once it is."),
-		duration("drain-timeout", &s.DrainTimeout, 0, time.Hour, "How long sessions and stored work may take to end when the gateway is asked to."),
+		duration("drain-timeout", &s.DrainTimeout, 0, time.Hour, "How long sessions and stored work may take to end when the gateway is asked to; the embedded PostgreSQL ends after that."),
+	)
+}
+
+func logTable(s *Settings) []setting {
+	return inGroup("Log",
 		oneOf("log-format", &s.LogFormat, []string{LogAuto, LogConsole, LogJSON}, "How the log is written to standard error; auto is console on a terminal and json elsewhere."),
 		level("log-level", &s.LogLevel, "The least severe events that are logged."),
 	)
@@ -45,10 +50,13 @@ func databaseTable(s *Settings) []setting {
 	return inGroup("Database",
 		databaseURL("database-url", &s.DatabaseURL, "Use this PostgreSQL, 14 or newer, like postgres://user@host/database. Without it the gateway runs its own."),
 		databaseURL("listen-database-url", &s.ListenDatabaseURL, "A direct connection to the same database for LISTEN, where the database URL goes through a pooler."),
+		duration("db-wait", &s.DatabaseWait, 0, time.Hour, "How long a start waits for such a database that does not answer."),
+		duration("db-stop-timeout", &s.DatabaseStopTimeout, 0, time.Hour, "How much longer than drain-timeout an exit may take for connections to close and the embedded PostgreSQL to end in order; one that is cut recovers at its next start."),
 	)
 }
 
-func postgresTable(c *pgserver.Config) []setting {
+func postgresTable(s *Settings) []setting {
+	c := &s.Postgres
 	return inGroup("Embedded PostgreSQL (without --database-url)",
 		text("data-dir", &c.DataDir, "FOLDER", "Keep the data here; the default is nusku in the user's data folder, /var/lib/nusku for root."),
 		text("postgres-bin", &c.BinDir, "FOLDER", "The folder of the programs postgres and initdb; without it PATH and the usual places are searched."),

@@ -18,11 +18,11 @@ func sessionTable(c *gateway.Config) []setting {
 		size("memory-budget", &c.MemoryBudget, 2<<10, 1<<50, "Frames and replies of all sessions together; past it sessions are not read. At least twice max-frame."),
 		number("max-blocking", &c.Blocking, 1, 100_000, "N", "Rare actions that may wait for the database at a time, in all."),
 		number("max-blocking-per-session", &c.BlockingPerSession, 1, 100_000, "N", "The same, of one session."),
-		duration("request-timeout", &c.RequestTimeout, 100*time.Millisecond, time.Hour, "How long such an action may take."),
-		duration("operation-timeout", &c.Push.Handlers.OperationTimeout, 100*time.Millisecond, time.Hour, "How long a post, claim or delete may wait to be taken up before it is answered 503."),
+		duration("request-timeout", &c.RequestTimeout, 100*time.Millisecond, time.Hour, "How long after its arrival such an action may take before it is answered 503."),
+		duration("operation-timeout", &c.Handlers.OperationTimeout, 100*time.Millisecond, time.Hour, "How long after its arrival a post, claim or delete may wait to be taken up before it is answered 503."),
 		size("read-buffer", &c.ReadBuffer, 128, 64<<10, "Memory that each session keeps for reading."),
 		size("write-buffer", &c.WriteBuffer, 160, 4<<10, "Memory that each session keeps for control frames."),
-		toggle("checksum", &c.Push.Handlers.Checksum, "Add a checksum of its body to each message of pops and statistics."),
+		toggle("checksum", &c.Handlers.Checksum, "Add a checksum of its body to each message of pops and statistics."),
 		size("max-header", &c.MaxHeaderBytes, 1<<10, 1<<20, "Largest header of an HTTP request."),
 	)
 }
