@@ -53,13 +53,17 @@ func finishClaim(c *call) {
 	}
 }
 
-// giveBack releases a claim that came too late for its client, who does not know its id.
+// giveBack releases a claim that came too late for its client, who does not know its id, or for which there is no memory.
 var giveBack = &handler{blocking: true, run: func(g *Gateway, c *call) {
 	// The call's own time is up, and its session may have ended meanwhile: the messages are to be free all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.sess.context()), g.cfg.RequestTimeout)
 	defer cancel()
 	if err := g.backend.ReleaseClaim(ctx, c.key(), c.claim.ClaimID); err != nil && !isMissing(err) {
-		g.log.Warn().Err(err).Msg("a claim that came too late was not released: its messages wait for its end")
+		g.log.Warn().Err(err).Msg("a claim that nobody was told of was not released: its messages wait for its end")
+	}
+	if c.refused.Load() {
+		c.fail(overloaded())
+		return
 	}
 	c.fail(protocol.ErrorOutcomeUnknown(retryUnavailable, errNotEnded))
 }}

@@ -27,7 +27,8 @@
 // A session that has too much outstanding, or whose replies are not taken, is not read until that changes; nor is any
 // session while the frames and replies of all of them fill the memory budget. While it does not read, a session owes
 // no pong: then only the socket's progress is judged. A socket that takes nothing, a frame that does not end and a
-// peer that does not answer pings close their session. All of that is watched by one goroutine (keepalive), so an idle
+// peer that does not answer pings close their session. A call whose time is up is answered 503, whether it waits or runs
+// (deadline.go). All of that is watched by one goroutine (keepalive), so an idle
 // session costs one goroutine, no timer, and no buffers but the library's small ones.
 //
 // # Who owns which goroutine

@@ -25,7 +25,7 @@ type feedStore struct {
 	byID     map[int64]*feedQueue
 	lastID   int64
 	down     error         // what every call returns, if set
-	delay    time.Duration // how long a read takes; for tests in a synctest bubble
+	delay    time.Duration // how long a read and a deletion take; for tests in a synctest bubble
 	reads    int
 	polls    int
 	observed map[int64]int
@@ -188,6 +188,9 @@ func (st *feedStore) Queue(_ context.Context, key protocol.QueueKey) (*protocol.
 }
 
 func (st *feedStore) EndSocketSubscriptions(_ context.Context, ids []uuid.UUID) error {
+	if st.delay > 0 {
+		time.Sleep(st.delay)
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.down != nil {

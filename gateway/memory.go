@@ -47,7 +47,8 @@ func (b *budget) room(gone, lighter <-chan struct{}, may func() bool) bool {
 	b.mu.Unlock()
 	// What was given back before the queue was seen woke nobody.
 	b.letOneIn()
-	on := false
+	// It may have become able to go on before it could be told.
+	on := may != nil && may()
 	for !on {
 		select {
 		case <-turn:

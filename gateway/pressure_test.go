@@ -192,7 +192,8 @@ func TestPressureClosesSlowReaders(t *testing.T) {
 // Whoever holds memory for a large frame and does not go on with it loses its place to those that wait.
 func TestUnfinishedLargeFrames(t *testing.T) {
 	t.Parallel()
-	g := serveTest(t, func(c *Config) { c.MemoryBudget = 8 << 20 })
+	// One of the two is enough for those that wait; the other one goes with its frame's time.
+	g := serveTest(t, func(c *Config) { c.MemoryBudget, c.FrameTimeout = 8<<20, 10*time.Second })
 	half := maskedFrame(true, opText, []byte(postFrame("q", `"`+strings.Repeat("x", 900<<10)+`"`, "1")))[:800<<10]
 	holders := make([]*rawClient, 2)
 	for i := range holders {

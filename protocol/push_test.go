@@ -34,6 +34,9 @@ func TestGoldenPushes(t *testing.T) {
 					Age   int32
 					ID    string
 					Body  json.RawMessage
+
+					ClaimCount int32 `json:"claim_count"`
+					Origin     json.RawMessage
 				}
 				if err := json.Unmarshal(push.Frame, &want); err != nil {
 					t.Fatal(err)
@@ -47,7 +50,8 @@ func TestGoldenPushes(t *testing.T) {
 					AppendGap(&w, want.Queue, g)
 				} else {
 					id, _ := ParseMessageID(want.ID)
-					AppendNotification(&w, want.Queue, &Message{ID: id, TTL: want.TTL, Age: want.Age, Body: want.Body}, push.Extended)
+					AppendNotification(&w, want.Queue, &Message{ID: id, TTL: want.TTL, Age: want.Age, Body: want.Body,
+						ClaimCount: want.ClaimCount, Origin: want.Origin}, push.Extended)
 				}
 				wantJSON(t, codec, w.Buf, string(push.Frame))
 			})

@@ -90,17 +90,21 @@ func (s *claimSigner) parse(id string) (claimRef, error) {
 // claimKeyName is the row of table secret with the key of the claim ids' MAC.
 const claimKeyName = "claim-id-hmac-sha256"
 
+const (
+	claimKeyStoreSQL = `INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`
+	claimKeyReadSQL  = `SELECT value FROM secret WHERE name = $1`
+)
+
 // loadClaimKey returns the key that all gateways of the database share. The first one makes it.
 func loadClaimKey(ctx context.Context, pool *pgxpool.Pool) ([]byte, error) {
 	fresh := make([]byte, sha256.Size)
 	rand.Read(fresh) // never fails: crypto/rand aborts the program instead
-	_, err := pool.Exec(ctx,
-		`INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, claimKeyName, fresh)
+	_, err := pool.Exec(ctx, claimKeyStoreSQL, claimKeyName, fresh)
 	if err != nil {
 		return nil, fmt.Errorf("store claim key: %w", err)
 	}
 	var key []byte
-	err = pool.QueryRow(ctx, `SELECT value FROM secret WHERE name = $1`, claimKeyName).Scan(&key)
+	err = pool.QueryRow(ctx, claimKeyReadSQL, claimKeyName).Scan(&key)
 	if err != nil {
 		return nil, fmt.Errorf("load claim key: %w", err)
 	}

@@ -7,10 +7,7 @@ import (
 
 // hotPlans are the statements of claims, deletes and feeds whose plans must not change with the statistics, and what
 // their plans must contain.
-var hotPlans = []struct {
-	name, sql string
-	want      []string
-}{
+var hotPlans = []pinnedPlan{
 	{"claim end", claimEndSQL, []string{"queue_seq_pkey"}},
 	{"claim", claimSQL, []string{"message_pkey", "Tid Scan on message", "queue_seq_pkey"}},
 	{"pop", popSQL, []string{"message_pkey", "Tid Scan on message", "queue_watch_pkey"}},
@@ -33,6 +30,12 @@ var hotPlans = []struct {
 	{"feed", feedSQL, []string{"message_pkey", "queue_seq_pkey", "queue_count_pkey"}},
 	{"observe", observeSQL, []string{"queue_seq_pkey"}},
 	{"heads", headsSQL, []string{"queue_seq_pkey"}},
+	{"observed head", observedHeadSQL, []string{"queue_seq_pkey", "queue_watch_pkey"}},
+	{"lock dead-letter queue", buryLockSQL, []string{"queue_seq_pkey"}},
+	{"list delayed", delayedSQL, []string{"Index Scan using inbox_list", "inbox_pkey"}},
+	{"list subscriptions", subscriptionsSQL, []string{"subscription_list", "gateway_pkey"}},
+	{"create subscription", subscriptionCreateSQL, []string{"gateway_pkey"}},
+	{"known subscriptions", subscriptionsKnownSQL, []string{"subscription_pkey"}},
 }
 
 // The plans are looked at on a connection of the pool, with its settings: on empty tables, on full ones without
@@ -59,7 +62,7 @@ func TestHotPlans(t *testing.T) {
 	t.Run("empty", explain)
 	w.exec(`INSERT INTO message (queue_id, seq, created_at, expires_at, ttl, body)
 		SELECT i % 3, i, now(), now() + interval '1 h', 3600, '1' FROM generate_series(1, 30000) i`)
-	w.exec(`INSERT INTO inbox (queue_id, due_at, ttl, body) SELECT 1, now(), 60, '1' FROM generate_series(1, 1000)`)
+	w.exec(`INSERT INTO inbox (queue_id, due_at, ttl, body) SELECT i % 20, now() + i * interval '1 s', 60, '1' FROM generate_series(1, 5000) i`)
 	w.exec(`INSERT INTO promoted (queue_id, inbox_id, seq, expires_at) SELECT 1, i, i, now() FROM generate_series(1, 1000) i`)
 	w.exec(`INSERT INTO queue_seq (id) SELECT generate_series(1, 1000)`)
 	w.exec(`INSERT INTO queue_count (queue_id, epoch, slot) SELECT i, 0, i FROM generate_series(1, 1000) i`)

@@ -27,10 +27,17 @@ func (w *world) delay(s *Store, key protocol.QueueKey, n int) []protocol.Message
 	return p.IDs
 }
 
+// noSweeper gives the sweeper's lease away before a store is opened, so that not even its first pass happens.
+func (w *world) noSweeper() {
+	w.t.Helper()
+	w.exec(`INSERT INTO lease (name, holder, token, until) VALUES ('sweep', gen_random_uuid(), 1, now() + interval '1 h')`)
+}
+
 // A purge removes delayed messages for everybody at once, whether reaped or not, and those that come after it stay.
 func TestPurgeOfDelayedMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.noSweeper()
 	s := w.store("", func(c *Config) { still(c); c.PromotePoll = testPoll })
 	ctx, key, other := t.Context(), newKey(), newKey()
 	old := w.delay(s, key, 3)
@@ -80,6 +87,7 @@ func TestPurgeOfDelayedMessages(t *testing.T) {
 func TestSweepPurgedInbox(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.noSweeper()
 	s := w.store("", func(c *Config) { still(c); c.SweepRows = 10 })
 	key, other := newKey(), newKey()
 	w.delay(s, key, 35)
@@ -108,9 +116,10 @@ func TestPurgeMeetsDelayedPosts(t *testing.T) {
 		p, done := delayed(key, 600, 600)
 		s.Post(p)
 		<-held
+		w.await(2, `SELECT last_value FROM inbox_id_seq`) // the statements have been carried out, too
 		purged := make(chan error, 1)
 		go func() { purged <- other.PurgeQueue(context.Background(), key, true, false) }()
-		for w.number(`SELECT count(*) FROM pg_locks WHERE NOT granted`) == 0 {
+		for w.number(waiting) == 0 {
 			if len(purged) > 0 {
 				t.Fatalf("simple %d: the queue was purged under a flush", simple)
 			}
@@ -128,10 +137,42 @@ func TestPurgeMeetsDelayedPosts(t *testing.T) {
 	}
 }
 
+// waiting counts the sessions of the test's database that wait for a lock.
+const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+
+// A purge that waits for the counter purges also what is put into the inbox while it waits.
+func TestPurgeMarksTheInboxUnderItsLock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.noSweeper()
+	s, key := w.store("", still), newKey()
+	id := w.post(s, key, 1)[0].Queue
+	tx, err := w.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }() // over by then, unless the test has failed
+	if _, err := tx.Exec(t.Context(), `SELECT FROM queue_seq FOR NO KEY UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	purged := make(chan error, 1)
+	go func() { purged <- s.PurgeQueue(context.Background(), key, true, false) }()
+	w.await(1, waiting)
+	if _, err := tx.Exec(t.Context(), `INSERT INTO inbox (queue_id, due_at, ttl, body) VALUES ($1, now() + interval '1 h', 60, '1')`, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, "purge", <-purged, nil)
+	w.checkStats(s, key, "after the purge")
+}
+
 // Purging, deleting and counting take no longer for any number of delayed messages: none of their statements reads one.
 func TestManyDelayedMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.noSweeper()
 	s := w.store("", func(c *Config) { still(c); c.PromotePoll = longPoll })
 	key, dropped := newKey(), newKey()
 	ids := w.delay(s, key, 1)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/nusku-messaging/nusku/protocol"
+	"github.com/nusku-messaging/nusku/store/storetest"
 )
 
 func TestStatsOfNothing(t *testing.T) {
@@ -226,5 +227,116 @@ func BenchmarkStats(b *testing.B) {
 		if err != nil || stats.Total != 1_000_000 || stats.Claimed != 1000 {
 			b.Fatal(stats, err)
 		}
+	}
+}
+
+// What was answered through a gateway shows in its statistics at once, with the default settings, and a count that ran
+// meanwhile is shared with nobody who asks afterwards.
+func TestStatsFollowClaims(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, key := w.store("", func(c *Config) { still(c); c.StatsClaimedAge = 10 * time.Second }), newKey()
+	w.post(s, key, 10)
+	// As if counting took long, so that counts are kept for long.
+	claimed := func(what string, want int64) {
+		t.Helper()
+		if got := w.stats(s, key); got.Claimed != want || got.Free != got.Total-want {
+			t.Errorf("%s: %+v, want %d claimed", what, got, want)
+		}
+		s.claimed.mu.Lock()
+		defer s.claimed.mu.Unlock()
+		for _, count := range s.claimed.queues {
+			count.until = time.Now().Add(time.Hour)
+		}
+	}
+	claimed("at first", 0)
+	claim := w.claim(s, key, 6)
+	claimed("after a claim", 6)
+	wantErr(t, "renew", s.RenewClaim(t.Context(), key, claim.ClaimID, 600, 60), nil)
+	claimed("after a renewal", 6)
+	wantErr(t, "delete", remove(s, key, true, idsOf(claim.Messages[:2]), claim.ClaimID), nil)
+	claimed("after a delete", 4)
+	wantErr(t, "release", s.ReleaseClaim(t.Context(), key, claim.ClaimID), nil)
+	claimed("after a release", 0)
+	w.claim(s, key, 3)
+	claimed("after another claim", 3)
+	wantErr(t, "purge", s.PurgeQueue(t.Context(), key, true, false), nil)
+	claimed("after a purge", 0)
+}
+
+// While nothing changes through this gateway a count is kept, for a while that goes with what it cost.
+func TestStatsKeepClaimedCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := storetest.NewProxy(t, w.url)
+	s, key := w.store(proxy.URL(), func(c *Config) { still(c); c.StatsClaimedAge = 10 * time.Second }), newKey()
+	id := w.post(s, key, 10)[0].Queue
+	w.claim(s, key, 2)
+	kept := func() time.Duration {
+		w.stats(s, key)
+		s.claimed.mu.Lock()
+		defer s.claimed.mu.Unlock()
+		return time.Until(s.claimed.queues[id].until)
+	}
+	proxy.Delay(700 * time.Millisecond)
+	if got := kept(); got < 5*time.Second || got > 10*time.Second {
+		t.Errorf("an expensive count is kept for %v", got)
+	}
+	proxy.Delay(0)
+	w.exec(`UPDATE message SET claim_expires_at = now()`) // as another gateway would
+	if got := w.stats(s, key); got.Claimed != 2 {
+		t.Errorf("counted again: %+v", got)
+	}
+	s.claimed.forget(id)
+	if got := kept(); got > 5*time.Second {
+		t.Errorf("a cheap count is kept for %v", got)
+	}
+}
+
+// A count that began before a claim was answered is not what those get who ask after it; they share the next one.
+func TestStatsDoNotShareOldCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := storetest.NewProxy(t, w.url)
+	s, key := w.store(proxy.URL(), still), newKey()
+	id := w.post(s, key, 10)[0].Queue
+	w.claim(s, key, 1)
+	held, release := proxy.HoldSync(storetest.Match{SQL: sqlClaimed})
+	counts := make(chan int64, 3)
+	ask := func() {
+		n, err := s.claimed.of(context.Background(), id)
+		if err != nil {
+			t.Error(err)
+		}
+		counts <- n
+	}
+	go ask()
+	<-held
+	w.claim(s, key, 4)
+	go ask()
+	go ask()
+	for waiting := false; !waiting; {
+		s.claimed.mu.Lock()
+		waiting = s.claimed.queues[id].next != nil
+		s.claimed.mu.Unlock()
+	}
+	release()
+	for range 3 {
+		if n := <-counts; n != 5 {
+			t.Errorf("counted %d claimed messages, want 5", n)
+		}
+	}
+}
+
+// The oldest and the newest message say who holds them.
+func TestStatsShowClaims(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, key := w.store("", still), newKey()
+	w.post(s, key, 3)
+	claim := w.claim(s, key, 1)
+	got := w.stats(s, key)
+	if got.Oldest == nil || got.Oldest.ClaimID != claim.ClaimID || got.Newest == nil || got.Newest.ClaimID != "" {
+		t.Errorf("oldest %+v and newest %+v, want claim %s of the oldest", got.Oldest, got.Newest, claim.ClaimID)
 	}
 }

@@ -107,7 +107,7 @@ func (w *sweeper) promotedRows(ctx context.Context) (more bool, err error) {
 const sqlDeadGateways = `
 WITH dead AS (
     DELETE FROM gateway WHERE id = ANY(ARRAY(
-        SELECT id FROM gateway WHERE lease_until <= now() AND id <> $1 FOR UPDATE SKIP LOCKED))
+        SELECT id FROM gateway WHERE lease_until <= now() AND id <> $1 ORDER BY id FOR UPDATE SKIP LOCKED))
     RETURNING id
 ), ended AS (
     DELETE FROM subscription s USING dead d WHERE s.gateway_id = d.id

@@ -2,11 +2,14 @@ package conformance
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/nusku-messaging/nusku/gateway"
 	"github.com/nusku-messaging/nusku/store/storetest"
@@ -71,6 +74,39 @@ func TestSubscribedAgainGetsNothingTwice(t *testing.T) {
 	subs := other.must(200, "subscription_list", nil).(map[string]any)["subscriptions"].([]any)
 	if len(subs) != 1 {
 		t.Errorf("subscriptions: %v", subs)
+	}
+}
+
+// TestSubscribersShareAnObservation checks that only who finds a queue unobserved, or not for much longer, notes that it
+// is: thousands who subscribe to one queue would wait for one another.
+func TestSubscribersShareAnObservation(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	n := startNode(t, url, nil)
+	db, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close(context.Background()) }) // t's own context has ended by then
+	subscribe := func() (written string, left time.Duration) {
+		t.Helper()
+		n.client().must(201, "subscription_create", nil)
+		var seconds float64
+		row := db.QueryRow(t.Context(), `SELECT xmin::text, extract(epoch FROM observed_until - now())::float8 FROM queue_watch`)
+		if err := row.Scan(&written, &seconds); err != nil {
+			t.Fatal(err)
+		}
+		return written, time.Duration(seconds * float64(time.Second))
+	}
+	first, _ := subscribe()
+	if second, _ := subscribe(); second != first {
+		t.Error("an observation that lasts was written again")
+	}
+	if _, err := db.Exec(t.Context(), `UPDATE queue_watch SET observed_until = now() + interval '20 s'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, left := subscribe(); left < 40*time.Second {
+		t.Errorf("observed for %v more, which is too short", left)
 	}
 }
 
