@@ -21,8 +21,10 @@ type Config struct {
 	Fallback http.Handler
 
 	// AllowedOrigins are host patterns (path.Match, or scheme://host) of pages that may connect besides those of the
-	// gateway's own host. Default none.
+	// gateway's own host: localhost, 127.0.0.1, [::1], the address that it listens on, and ListenHost. Default none.
 	AllowedOrigins []string
+	// ListenHost is the host of the listen address as the operator wrote it, which may be a name. Default none.
+	ListenHost string
 	// MaxSessions is how many sessions may be open at a time; further upgrades are answered 503. 1 or more; default
 	// 100,000.
 	MaxSessions int

@@ -135,7 +135,7 @@ func TestMaxSessions(t *testing.T) {
 
 func TestSubprotocolsAndOrigins(t *testing.T) {
 	t.Parallel()
-	g := serveTest(t, func(c *Config) { c.AllowedOrigins = []string{"*.example.org"} })
+	g := serveTest(t, func(c *Config) { c.AllowedOrigins, c.ListenHost = []string{"*.example.org"}, "gateway" })
 	for _, tt := range []struct {
 		header, protocol string
 		status           int

@@ -89,6 +89,9 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "Gateway is shutting down.\n")
 		return
 	}
+	if !g.checkOrigin(w, r) {
+		return
+	}
 	if g.seats.Add(1) > int64(g.cfg.MaxSessions) {
 		g.seats.Add(-1)
 		refuse(w, "Too many sessions.\n")

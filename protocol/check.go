@@ -84,6 +84,9 @@ func checkMessagePost(r *Request, lim *Limits) *Error {
 	if len(r.Fields.Messages) == 0 {
 		return errNoMessages
 	}
+	if n := len(r.Fields.Messages); n > lim.MaxMessagesPerPost {
+		return errTooManyMessages(n, lim.MaxMessagesPerPost)
+	}
 	return nil
 }
 

@@ -188,6 +188,10 @@ func errPostTooLarge(limit int) *Error {
 	return actionError(400, "post_too_large", "", "Message collection size is too large. Max size %d", limit)
 }
 
+func errTooManyMessages(n, limit int) *Error {
+	return actionError(400, "too_many_messages", "", "A post may hold %d messages at most, this one holds %d.", limit, n)
+}
+
 func errMetadataSize(limit int) *Error {
 	return actionError(400, "metadata_size", "", "Queue metadata is too large. Max size: %d", limit)
 }

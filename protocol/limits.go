@@ -27,6 +27,8 @@ type Limits struct {
 
 	// MaxPostBytes is the size of all messages of one post in bytes, as sent. 64 to 256 MiB, default 262,144.
 	MaxPostBytes int
+	// MaxMessagesPerPost is how many messages one post may hold, 1 to 100,000, default 2000. Zaqar counts bytes only.
+	MaxMessagesPerPost int
 	// MinMessageTTL, MaxMessageTTL and DefaultMessageTTL are seconds: 60, 1,209,600 and 3600 by default.
 	MinMessageTTL, MaxMessageTTL, DefaultMessageTTL int32
 	// MaxMessageDelay is seconds, default 900. The smallest delay, and the default, is none.
@@ -60,7 +62,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrameBytes: 1 << 20, MaxDepth: 128, MaxIDBytes: 256,
 		MaxQueueNameLength: 64, MaxProjectIDLength: 256, MaxMetadataBytes: 65536,
-		MaxPostBytes: 262144, MinMessageTTL: 60, MaxMessageTTL: 1209600, DefaultMessageTTL: 3600, MaxMessageDelay: 900,
+		MaxPostBytes: 262144, MaxMessagesPerPost: 2000,
+		MinMessageTTL: 60, MaxMessageTTL: 1209600, DefaultMessageTTL: 3600, MaxMessageDelay: 900,
 		MinClaimTTL: 60, MaxClaimTTL: 43200, DefaultClaimTTL: 300,
 		MinClaimGrace: 60, MaxClaimGrace: 43200, DefaultClaimGrace: 60,
 		MaxMessagesPerClaim: 20, DefaultMessagesPerClaim: 10,
@@ -103,6 +106,7 @@ func (l *Limits) ranges() []limitRange {
 		{"MaxProjectIDLength", int64(l.MaxProjectIDLength), 1, 1024},
 		{"MaxMetadataBytes", int64(l.MaxMetadataBytes), 2, 1 << 20},
 		{"MaxPostBytes", int64(l.MaxPostBytes), 64, 256 << 20},
+		{"MaxMessagesPerPost", int64(l.MaxMessagesPerPost), 1, 100_000},
 		{"MinMessageTTL", int64(l.MinMessageTTL), 1, int64(l.MaxMessageTTL)},
 		{"MaxMessageTTL", int64(l.MaxMessageTTL), 1, math.MaxInt32},
 		{"DefaultMessageTTL", int64(l.DefaultMessageTTL), int64(l.MinMessageTTL), int64(l.MaxMessageTTL)},

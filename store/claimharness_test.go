@@ -220,7 +220,7 @@ func newWitness() *witness {
 
 func (w *witness) Committed(batch []protocol.Committed) {
 	for _, c := range batch {
-		w.committed <- protocol.Committed{Queue: c.Queue, QueueID: c.QueueID, First: c.First, IDs: append([]protocol.MessageID(nil), c.IDs...)}
+		w.committed <- protocol.Committed{Queue: c.Queue, QueueID: c.QueueID, First: c.First, IDs: append([]protocol.MessageID(nil), c.IDs...), Origins: c.Origins}
 	}
 }
 

@@ -26,6 +26,8 @@ func newPool(ctx context.Context, cfg *Config) (*pgxpool.Pool, error) {
 	pc.MaxConns = int32(cfg.MaxConns)
 	pc.MinIdleConns = 1
 	pc.PingTimeout = cfg.ConnectTimeout
+	// After a restart of the server nobody gets one of its old connections.
+	pc.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return alive(conn.PgConn()), nil }
 	prepareConn(&pc.ConnConfig.Config, cfg, sessionSettings(cfg, cfg.LockTimeout))
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {

@@ -77,7 +77,7 @@ SELECT $6, target.next_seq + gone.n, now(),
 		'dead_lettered_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))::text, 'UTF8'),
 	gone.body
 FROM gone, target ORDER BY gone.seq
-RETURNING m.seq, m.codec, m.ttl, m.body`
+RETURNING m.seq, m.codec, m.ttl, m.body, m.origin`
 
 // buryRows is how many messages one transaction moves.
 const buryRows = 200
@@ -168,7 +168,8 @@ func (s *Store) bury(ctx context.Context, conn *pgxpool.Conn, from, to *queueInf
 		for rows.Next() {
 			var seq int64
 			var m protocol.NewMessage
-			if err := rows.Scan(&seq, &m.Codec, &m.TTL, &m.Body); err != nil {
+			var origin []byte
+			if err := rows.Scan(&seq, &m.Codec, &m.TTL, &m.Body, &origin); err != nil {
 				return err
 			}
 			if out.First == 0 {
@@ -176,6 +177,7 @@ func (s *Store) bury(ctx context.Context, conn *pgxpool.Conn, from, to *queueInf
 			}
 			out.Messages = append(out.Messages, m)
 			out.IDs = append(out.IDs, protocol.MessageID{Queue: to.id, N: seq})
+			out.Origins = append(out.Origins, origin)
 		}
 		return rows.Err()
 	})

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -58,6 +59,9 @@ func TestDeadLetters(t *testing.T) {
 			}
 			if string(got[0].Body) != `"failing"` || got[0].TTL != 500 || got[0].ClaimCount != 0 || got[0].ClientID != poster || got[1].Codec != protocol.MessagePack {
 				t.Errorf("dead letters: %+v", got)
+			}
+			if len(told.Origins) != 2 || !bytes.Equal(told.Origins[0], got[0].Origin) {
+				t.Errorf("observer was told of the origins %q", told.Origins)
 			}
 			var origin map[string]any
 			if err := json.Unmarshal(got[0].Origin, &origin); err != nil {

@@ -84,7 +84,7 @@ func (f *flusher) idle() bool {
 		return false
 	case <-time.After(idleCheck):
 		// A connection that was lost while it was idle is replaced before a post needs it.
-		if !f.conn.alive() {
+		if !alive(f.conn.pg) {
 			f.disconnect()
 		}
 		return true

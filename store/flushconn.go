@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -89,32 +87,9 @@ func (c *flushConn) deadline(t time.Time) { _ = c.pg.Conn().SetDeadline(t) }
 
 func (c *flushConn) broken() bool { return c.pg.IsClosed() }
 
-// alive says whether the server still holds the connection. A flush on one that it has closed would have an unknown
-// outcome over TCP, where the write succeeds. It costs one system call and does not wait.
-func (c *flushConn) alive() bool {
-	conn := c.pg.Conn()
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = t.NetConn() // below TLS
-	}
-	sc, ok := conn.(syscall.Conn)
-	if !ok {
-		return true
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	silent := false
-	if err := raw.Control(func(fd uintptr) { silent = nothingToRead(fd) }); err != nil {
-		return false
-	}
-	// What an idle server has to say is its farewell, or the change of a setting: reconnecting is right either way.
-	return silent
-}
-
 // send stores parts, sorted by queue id, in one transaction.
 func (c *flushConn) send(parts []*part, oneByOne bool) result {
-	if !c.alive() {
+	if !alive(c.pg) {
 		c.close()
 		return result{outcome: notSent, err: errors.New("the server closed the connection")}
 	}

@@ -2,5 +2,5 @@
 
 package store
 
-// nothingToRead cannot look here without reading: a lost connection is found by the flush that uses it.
+// nothingToRead cannot look here without reading: a lost connection is found by who uses it.
 func nothingToRead(uintptr) bool { return true }

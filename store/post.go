@@ -30,6 +30,8 @@ type posts struct {
 	lanes    map[protocol.QueueKey]*lane
 	projects map[string]*project
 	turns    fifo[*project]
+	takes    int         // counts flushes
+	sated    []*project  // have got their share of the flush that is being filled
 	lookUps  fifo[*lane] // lanes that wait for a worker
 	workers  int
 	resting  []*lane // lanes that wait for their retry
@@ -60,6 +62,9 @@ type project struct {
 	lanes  int
 	ready  fifo[*lane]
 	queued bool // is in turns
+	// used is how many rows it got in the flush of that number; sated keeps it out of turns until that is filled.
+	used, flush int
+	sated       bool
 }
 
 // lane holds the waiting posts of one queue.
@@ -158,7 +163,7 @@ func (p *posts) queueLocked(ln *lane) {
 }
 
 func (p *posts) turnLocked(pr *project) {
-	if !pr.queued && pr.ready.len() > 0 {
+	if !pr.queued && !pr.sated && pr.ready.len() > 0 {
 		pr.queued = true
 		p.turns.push(pr)
 	}
@@ -184,10 +189,14 @@ func (p *posts) expireLocked(at time.Time) {
 	}
 }
 
-// take fills a batch with what may be flushed now, in turns, within the bounds of one flush.
+// take fills a batch with what may be flushed now, in turns, within the bounds of one flush. A project that has got a
+// quarter of its rows leaves the rest to others, if there are any: a flush is not to take the longer for all, the more
+// one of them posts.
 func (p *posts) take(b *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.takes++
+	defer p.hungerLocked()
 	for b.rows < p.s.cfg.FlushRows {
 		pr, ok := p.turns.pop()
 		if !ok {
@@ -199,16 +208,40 @@ func (p *posts) take(b *batch) {
 			continue
 		}
 		ln.queued = false
+		before := b.rows
 		if full := p.takeOneLocked(b, ln); full {
 			ln.queued, pr.queued = true, true
 			pr.ready.unpop(ln)
 			p.turns.unpop(pr)
 			return
 		}
+		p.sateLocked(pr, b.rows-before, b)
 		p.queueLocked(ln)
 		p.turnLocked(pr)
 		p.dropLocked(ln)
 	}
+}
+
+// sateLocked notes what a project got in the flush that is being filled, and whether it has had its share.
+func (p *posts) sateLocked(pr *project, rows int, b *batch) {
+	if pr.flush != p.takes {
+		pr.flush, pr.used = p.takes, 0
+	}
+	pr.used += rows
+	if pr.used > p.s.cfg.FlushRows/4 && (b.rows > pr.used || p.turns.len() > 0) {
+		pr.sated = true
+		p.sated = append(p.sated, pr)
+	}
+}
+
+// hungerLocked gives those that had their share their next turn.
+func (p *posts) hungerLocked() {
+	for _, pr := range p.sated {
+		pr.sated = false
+		p.turnLocked(pr)
+	}
+	clear(p.sated)
+	p.sated = p.sated[:0]
 }
 
 // takeOneLocked moves the lane's first post into the batch, unless the batch is full or the queue must be looked up.

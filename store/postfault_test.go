@@ -159,7 +159,7 @@ func TestPostAfterIdleConnectionWasLost(t *testing.T) {
 func (f *flusher) alive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.conn != nil && f.conn.alive()
+	return f.conn != nil && alive(f.conn.pg)
 }
 
 func TestPostWithoutDatabase(t *testing.T) {

@@ -37,6 +37,7 @@ func (c *serveCmd) Run(g *globals) error {
 	}
 	log := newLogger(cfg.Settings, g.stderr)
 	log.Info().Str("version", version()).Msg("starting")
+	limitMemory(cfg.Settings)
 	n, err := startServing(g.ctx, cfg.Settings, log)
 	if g.ctx.Err() != nil && err != nil {
 		log.Info().Msg("stopped before it was ready")

@@ -61,6 +61,9 @@ func (n *node) start(ctx context.Context) error {
 		return err
 	}
 	n.cfg.Gateway.Fallback = web.Handler()
+	if host, _, err := net.SplitHostPort(n.cfg.Listen); err == nil {
+		n.cfg.Gateway.ListenHost = host
+	}
 	n.gateway = gateway.New(n.cfg.Gateway, n.store, n.log.With().Str("part", "gateway").Logger())
 	n.notifier, err = notifier.New(n.cfg.Notifier, n.store.GatewayID(), remoteChanges{n.gateway, n.store},
 		n.log.With().Str("part", "notifier").Logger())

@@ -78,6 +78,7 @@ func limitTable(l *protocol.Limits) []setting {
 		number("max-project-id", &l.MaxProjectIDLength, 1, 1024, "N", "Longest id of a project, in characters."),
 		size("max-metadata", &l.MaxMetadataBytes, 2, 1<<20, "Largest metadata of a queue."),
 		size("max-post", &l.MaxPostBytes, 64, 256<<20, "Largest post: all its messages, as sent."),
+		number("max-messages-per-post", &l.MaxMessagesPerPost, 1, 100_000, "N", "Most messages of one post."),
 		number("max-messages-per-claim", &l.MaxMessagesPerClaim, 1, 10_000, "N", "Most messages of one claim or pop."),
 		number("messages-per-claim", &l.DefaultMessagesPerClaim, 1, 10_000, "N", "Messages of a claim that does not say."),
 		number("max-queues-per-page", &l.MaxQueuesPerPage, 1, 10_000, "N", "Largest page of queue_list."),

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/nusku-messaging/nusku/cmd/internal/config"
+)
+
+// The limit leaves room for everything that the settings allow, and follows them.
+func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
+	cfg := config.DefaultSettings()
+	before := memoryLimit(cfg)
+	if before < 1<<30 || before > 4<<30 {
+		t.Errorf("the defaults add up to %d bytes", before)
+	}
+	cfg.Gateway.MemoryBudget += 1 << 30
+	if more := memoryLimit(cfg) - before; more < 1<<30 {
+		t.Errorf("a budget that is 1 GiB larger adds %d bytes", more)
+	}
+}
