@@ -252,7 +252,7 @@ func TestEverythingIsASetting(t *testing.T) {
 		reachable[row] = true
 	}
 	filledIn := []string{
-		"Postgres.Log", "Postgres.Settings", "Postgres.Unsafe", "Gateway.Fallback", "Gateway.ListenHost",
+		"Postgres.Log", "Postgres.Settings", "Postgres.Unsafe", "Gateway.Fallback", "Gateway.ListenHost", "Gateway.ListenHost",
 		"Store.DatabaseURL", "Store.DefaultMessageTTL", "Notifier.ListenURL",
 	}
 	walk(reflect.ValueOf(s).Elem(), "", func(path string, field reflect.Value) {
