@@ -24,8 +24,10 @@
 //
 // # Bounds
 //
-// A session that has too much outstanding, or whose replies are not taken, is not read until that changes; nor is any
-// session while the frames and replies of all of them fill the memory budget. While it does not read, a session owes
+// A session that has too much outstanding, or whose replies are not taken, is not read until that changes; nor is one
+// that holds more than its allowance while the frames and replies of all sessions fill the memory budget. Fetches, whose
+// replies may be large, begin only when there is room for what they are expected to bring (admission.go). While others
+// wait for memory, those that hold most and are slow are closed (pressure.go). While it does not read, a session owes
 // no pong: then only the socket's progress is judged. A socket that takes nothing, a frame that does not end and a
 // peer that does not answer pings close their session. A call whose time is up is answered 503, whether it waits or runs
 // (deadline.go). All of that is watched by one goroutine (keepalive), so an idle
@@ -36,7 +38,7 @@
 //   - Gateway.running: one per session (session.run). It waits for session.work before it ends.
 //   - session.work: the writer of the session's outbound buffer, whoever starts frames that had to wait, and one count
 //     for each unanswered frame.
-//   - blockers.work: handlers that wait for the database.
+//   - blockers.work: handlers that wait for the database, and whoever lets fetches begin that waited for memory.
 //   - Gateway.background: the keepalive and, in Stop, the wait for the sessions.
 //   - The hub owns its own: fan-out workers, readers and loops (hub.go).
 //

@@ -167,7 +167,7 @@ func TestSubprotocolsAndOrigins(t *testing.T) {
 func TestSilentSessionIsPingedAndClosed(t *testing.T) {
 	t.Parallel()
 	g := serveTest(t, func(c *Config) {
-		c.PingInterval, c.PongTimeout = 50*time.Millisecond, 200*time.Millisecond
+		c.PingInterval, c.PongTimeout = 50*time.Millisecond, 2*time.Second // a busy machine may be slow to answer
 		c.CloseTimeout = 100 * time.Millisecond
 	})
 	c := openRaw(t, g.addr)

@@ -392,3 +392,22 @@ func TestPurges(t *testing.T) {
 		}
 	}
 }
+
+// A post may hold so many messages and no more, however small they are.
+func TestTooManyMessages(t *testing.T) {
+	t.Parallel()
+	lim := DefaultLimits()
+	lim.MaxMessagesPerPost = 3
+	for n, want := range map[int]bool{1: true, 3: true, 4: false} {
+		frame := `{"action": "message_post", "headers": {"Client-ID": "11111111-1111-1111-1111-111111111111", "X-Project-ID": "p"}, ` +
+			`"body": {"queue_name": "q", "messages": [` + strings.Repeat(`{"body": 1},`, n-1) + `{"body": 1}]}}`
+		var req Request
+		err := Decode([]byte(frame), JSON, Defaults{}, &lim, &req)
+		switch {
+		case want && err != nil:
+			t.Errorf("%d messages: %v", n, err)
+		case !want && (err == nil || err.Status != 400 || err.Exception != "A post may hold 3 messages at most, this one holds 4."):
+			t.Errorf("%d messages: %+v", n, err)
+		}
+	}
+}

@@ -63,8 +63,9 @@ type project struct {
 	ready  fifo[*lane]
 	queued bool // is in turns
 	// used is how many rows it got in the flush of that number; sated keeps it out of turns until that is filled.
-	used, flush int
-	sated       bool
+	// yielded is the number of the last flush in which it let others go first.
+	used, flush, yielded int
+	sated                bool
 }
 
 // lane holds the waiting posts of one queue.
@@ -202,6 +203,10 @@ func (p *posts) take(b *batch) {
 		if !ok {
 			return
 		}
+		if p.yieldsLocked(pr) {
+			p.turns.push(pr)
+			continue
+		}
 		pr.queued = false
 		ln, ok := pr.ready.pop()
 		if !ok {
@@ -232,6 +237,16 @@ func (p *posts) sateLocked(pr *project, rows int, b *batch) {
 		pr.sated = true
 		p.sated = append(p.sated, pr)
 	}
+}
+
+// yieldsLocked says whether a project lets those go first that came while its last flush ran, in which it had more than
+// its share.
+func (p *posts) yieldsLocked(pr *project) bool {
+	if pr.flush != p.takes-1 || pr.used <= p.s.cfg.FlushRows/4 || pr.yielded == p.takes || p.turns.len() == 0 {
+		return false
+	}
+	pr.yielded = p.takes
+	return true
 }
 
 // hungerLocked gives those that had their share their next turn.

@@ -41,4 +41,13 @@ func TestFlushIsShared(t *testing.T) {
 			t.Errorf("flush %d holds %s, want %s", i, got, want)
 		}
 	}
+	// Posts that fill a flush each let go first what came meanwhile.
+	add("much", 3, 120)
+	take()
+	add("little", 1, 1)
+	for i, want := range []string{"map[little:1]", "map[much:120]", "map[much:120]", "map[]"} {
+		if got := take(); got != want {
+			t.Errorf("flush %d of large posts holds %s, want %s", i, got, want)
+		}
+	}
 }
