@@ -219,12 +219,16 @@ func TestGapIsSplitAtTheSubscribersCursor(t *testing.T) {
 	inBubble(t, quietConfig(), func(t *testing.T, h *testHub) {
 		early, _ := h.sub(testKey)
 		h.postRemote(testKey, 4)
-		late := newTestSink(t)
-		s := h.register(testKey, late, 0) // at 4, while the feed is still at 0
+		head, err := h.store.Head(t.Context(), testKey)
+		if err != nil {
+			t.Fatal(err)
+		}
 		h.store.mu.Lock()
 		h.store.queues[testKey].head = 9
 		h.store.mu.Unlock()
 		h.store.take(testKey, 3, 8, protocol.GapExpired)
+		late := newTestSink(t)
+		s := h.registerAt(testKey, late, 0, head) // at 4, while the feed is still at 0
 		h.wakeRemote(testKey)
 		s.open()
 		settle()

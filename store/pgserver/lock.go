@@ -45,6 +45,12 @@ func lockDataDir(dataDir string) (*os.File, error) {
 	return file, nil
 }
 
+// unlockDataDir gives the lock back at once. Closing the file alone would not while a child that is just being started
+// still has its copy of it.
+func unlockDataDir(file *os.File) error {
+	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
+}
+
 func writePID(file *os.File) error {
 	if err := file.Truncate(0); err != nil {
 		return fmt.Errorf("write the lock file: %w", err)

@@ -303,7 +303,7 @@ func (s *Server) finish() {
 
 // release gives back the socket's temporary folder and the lock.
 func (s *Server) release() error {
-	return errors.Join(removeOldSocketDir(s.cfg.DataDir), s.lock.Close())
+	return errors.Join(removeOldSocketDir(s.cfg.DataDir), unlockDataDir(s.lock))
 }
 
 // restartBackoff is the pause before each restart: none, then first, doubling up to max, and none again after the server
