@@ -233,7 +233,9 @@ func TestTooBigFrame(t *testing.T) {
 
 func TestHalfFrameThenSilence(t *testing.T) {
 	t.Parallel()
-	g := serveTest(t, func(c *Config) { c.FrameTimeout = 50 * time.Millisecond })
+	// Long enough that a reader which a busy machine keeps waiting has read a whole frame by then.
+	const frameTimeout = 500 * time.Millisecond
+	g := serveTest(t, func(c *Config) { c.FrameTimeout = frameTimeout })
 	whole := maskedFrame(true, opText, []byte(postFrame("q", "1", "1")))
 	for _, n := range []int{1, 3, 100} {
 		c := openRaw(t, g.addr)
@@ -252,7 +254,7 @@ func TestHalfFrameThenSilence(t *testing.T) {
 	if opcode, payload, err := c.readFrame(); err != nil || opcode != opPong || string(payload) != "whole" {
 		t.Fatalf("ping answered by %d %q, %v", opcode, payload, err)
 	}
-	quiet := time.NewTimer(150 * time.Millisecond) // three frame timeouts
+	quiet := time.NewTimer(3 * frameTimeout)
 	<-quiet.C
 	c.write(whole)
 	c.expect("201")
