@@ -19,6 +19,7 @@ type Backend interface {
 	ClaimBackend
 	SubscriptionBackend
 	FeedBackend
+	PoolBackend
 	// Ping says whether the database answers.
 	Ping(ctx context.Context) error
 }
@@ -32,10 +33,14 @@ type QueueBackend interface {
 	Queue(ctx context.Context, key protocol.QueueKey) (*protocol.Queue, error)
 	// DeleteQueue deletes a queue with its messages and claims. It returns protocol.ErrNoQueue for a missing one.
 	DeleteQueue(ctx context.Context, key protocol.QueueKey) error
-	// Queues lists a project's queues in the order of their names, those after marker.
-	Queues(ctx context.Context, project, marker string, limit int) ([]protocol.Queue, error)
-	// CountQueues counts a project's queues.
-	CountQueues(ctx context.Context, project string) (int64, error)
+	// UpdateQueue replaces a queue's metadata by what update makes of them, and returns the queue as it is then. No other
+	// change comes between. An error of update is returned as it is and changes nothing; protocol.ErrNoQueue for a missing
+	// queue. update may be called more than once.
+	UpdateQueue(ctx context.Context, key protocol.QueueKey, update func(metadata []byte) ([]byte, error)) (*protocol.Queue, error)
+	// Queues lists a project's queues in the order of their names.
+	Queues(ctx context.Context, page protocol.QueuePage) ([]protocol.Queue, error)
+	// CountQueues counts the queues that page's filters keep, whatever its marker and limit.
+	CountQueues(ctx context.Context, page protocol.QueuePage) (int64, error)
 	// PurgeQueue drops what a queue holds at this moment. It returns protocol.ErrNoQueue for a missing one.
 	PurgeQueue(ctx context.Context, key protocol.QueueKey, messages, subscriptions bool) error
 	// QueueStats returns protocol.ErrNoQueue for a missing queue.
@@ -72,8 +77,24 @@ type ClaimBackend interface {
 // SubscriptionBackend keeps subscriptions.
 type SubscriptionBackend interface {
 	// CreateSubscription makes the queue if it is missing. It returns protocol.ErrSubscriptionExists when that
-	// subscriber has a subscription to the queue already.
-	CreateSubscription(ctx context.Context, sub *protocol.Subscription) error
+	// subscriber has a subscription to the queue already; sub's ID and Confirmed are then that one's. With confirm, the
+	// subscriber is to be asked for confirmation before anything is delivered, and is asked again if it exists
+	// unconfirmed.
+	CreateSubscription(ctx context.Context, sub *protocol.Subscription, confirm bool) error
+	// UpdateSubscription returns protocol.ErrNoSubscription, or protocol.ErrSubscriptionExists when another subscription
+	// to the queue has that subscriber.
+	UpdateSubscription(ctx context.Context, key protocol.QueueKey, id uuid.UUID, change protocol.SubscriptionChange) error
+	// ConfirmSubscription notes that the subscriber wants the messages, or not. It returns protocol.ErrNoSubscription.
+	ConfirmSubscription(ctx context.Context, key protocol.QueueKey, id uuid.UUID, confirmed bool) error
+	// SubscriptionSecrets returns the secrets that sign a webhook's requests, the newest first. With rotate, a new one is
+	// made first; the one before it stays valid for a day. It returns protocol.ErrNoSubscription.
+	SubscriptionSecrets(ctx context.Context, key protocol.QueueKey, id uuid.UUID, rotate bool) ([][]byte, error)
+	// DeadDeliveries lists what could not be delivered, oldest first, those after the id marker.
+	DeadDeliveries(ctx context.Context, key protocol.QueueKey, id uuid.UUID, marker int64, limit int) ([]protocol.DeadDelivery, error)
+	// ResendDeliveries has dead deliveries sent again, and DeleteDeliveries forgets them: those of ids, or all if ids is
+	// nil. They return how many that were, and protocol.ErrNoSubscription.
+	ResendDeliveries(ctx context.Context, key protocol.QueueKey, id uuid.UUID, ids []int64) (int64, error)
+	DeleteDeliveries(ctx context.Context, key protocol.QueueKey, id uuid.UUID, ids []int64) (int64, error)
 	// Subscriptions lists a queue's subscriptions in the order in which they were made, those after marker.
 	Subscriptions(ctx context.Context, key protocol.QueueKey, marker string, limit int) ([]protocol.Subscription, error)
 	// Subscription returns protocol.ErrNoSubscription when there is none.
@@ -98,4 +119,35 @@ type FeedBackend interface {
 	Heads(ctx context.Context, queueIDs []int64) (map[int64]int64, error)
 	// Observe renews, for a minute, the note that these queues are observed.
 	Observe(ctx context.Context, queueIDs []int64) error
+}
+
+// PoolBackend keeps the catalogue of pools and flavors.
+type PoolBackend interface {
+	// CreatePool makes a pool, or replaces one of that name. Its database is connected to and brought up to date first.
+	// Errors: protocol.ErrPoolUnreachable, protocol.ErrPoolExists, protocol.ErrNoFlavor; protocol.ErrPoolInUse when queues
+	// are in the pool and the URI leads to another database.
+	CreatePool(ctx context.Context, pool protocol.Pool) error
+	// Pool returns protocol.ErrNoPool for a missing one.
+	Pool(ctx context.Context, name string) (*protocol.Pool, error)
+	// Pools lists the pools by name, those after marker. The default pool is not among them.
+	Pools(ctx context.Context, marker string, limit int) ([]protocol.Pool, error)
+	// UpdatePool returns the pool as it is then. Errors: protocol.ErrNoPool and those of CreatePool.
+	UpdatePool(ctx context.Context, name string, change protocol.PoolChange) (*protocol.Pool, error)
+	// DeletePool deletes a pool, not its database. A missing one is no error; protocol.ErrPoolInUse.
+	DeletePool(ctx context.Context, name string) error
+
+	// CreateFlavor makes a flavor, or replaces one of that name. It returns protocol.ErrNoPool when it names a pool that
+	// does not exist; the error's text names it.
+	CreateFlavor(ctx context.Context, flavor protocol.Flavor) error
+	// Flavor returns protocol.ErrNoFlavor for a missing one.
+	Flavor(ctx context.Context, name string) (*protocol.Flavor, error)
+	// Flavors lists the flavors by name, those after marker.
+	Flavors(ctx context.Context, marker string, limit int) ([]protocol.Flavor, error)
+	// UpdateFlavor returns the flavor as it is then. Errors: protocol.ErrNoFlavor, protocol.ErrNoPool.
+	UpdateFlavor(ctx context.Context, name string, change protocol.FlavorChange) (*protocol.Flavor, error)
+	// DeleteFlavor takes its pools out of the flavor and deletes it. A missing one is no error; protocol.ErrFlavorInUse.
+	DeleteFlavor(ctx context.Context, name string) error
+
+	// Health tries real operations on every pool. It has no error: what does not work is in the answer.
+	Health(ctx context.Context) protocol.Health
 }

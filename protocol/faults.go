@@ -21,6 +21,22 @@ var (
 	ErrNoSubscription = errors.New("subscription does not exist")
 	// ErrSubscriptionExists: that subscriber has a subscription to that queue already.
 	ErrSubscriptionExists = errors.New("subscription exists")
+	// ErrNoPool: the pool does not exist.
+	ErrNoPool = errors.New("pool does not exist")
+	// ErrPoolExists: another pool has that URI, or that database is a pool already, here or of another installation.
+	ErrPoolExists = errors.New("pool exists")
+	// ErrPoolUnreachable: the pool's database cannot be connected to, or its URI cannot be read.
+	ErrPoolUnreachable = errors.New("cannot connect to the pool")
+	// ErrPoolInUse: queues are placed in the pool, or a flavor names it.
+	ErrPoolInUse = errors.New("pool is in use")
+	// ErrNoFlavor: the flavor does not exist.
+	ErrNoFlavor = errors.New("flavor does not exist")
+	// ErrFlavorInUse: queues ask for the flavor.
+	ErrFlavorInUse = errors.New("flavor is in use")
+	// ErrNoRoom: no pool takes the queue: its flavor has none with a weight above 0, or no pool has.
+	ErrNoRoom = errors.New("no pool takes the queue")
+	// ErrLeaseLost: another gateway has taken over what the lease was for.
+	ErrLeaseLost = errors.New("lease lost")
 	// ErrPostTooLarge: the post is larger than the queue's _max_messages_post_size.
 	ErrPostTooLarge = errors.New("post is too large for the queue")
 	// ErrUnavailable: the database does not answer; nothing was changed. Try again later.

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,16 @@ type QueueKey struct {
 	Project string
 	Name    string
 }
+
+// TopicPrefix begins the stored name of a topic. A topic is a queue in a name space of its own, which no queue's name
+// can reach: names do not hold a colon.
+const TopicPrefix = "topic:"
+
+// ShownName is the name as clients know it: a topic's comes without the prefix.
+func (k QueueKey) ShownName() string { return strings.TrimPrefix(k.Name, TopicPrefix) }
+
+// IsTopic says whether the key names a topic.
+func (k QueueKey) IsTopic() bool { return strings.HasPrefix(k.Name, TopicPrefix) }
 
 // Queue is a queue as clients see it.
 type Queue struct {
@@ -140,6 +151,21 @@ type MessagePage struct {
 	IncludeDelayed bool
 }
 
+// QueuePage asks for a page of a project's queues, in the order of their names.
+type QueuePage struct {
+	Project string
+	// Topics asks for topics instead of queues; Marker and the names in the answer have the prefix then.
+	Topics bool
+	// Marker is the name after which the page starts; "" is the beginning.
+	Marker string
+	Limit  int
+	// Name keeps the queues whose name contains it; "" keeps all.
+	Name string
+	// Metadata keeps the queues that have all these attributes with these values, as JSON would print them without
+	// quotes; nil keeps all.
+	Metadata map[string]string
+}
+
 // QueueStats counts a queue's live messages. Total = Claimed + Free + Delayed.
 type QueueStats struct {
 	Claimed, Free, Delayed, Total int64
@@ -160,6 +186,15 @@ type Subscription struct {
 	Confirmed bool
 	// Socket marks a subscription that pushes to a WebSocket session of this gateway and ends with it.
 	Socket bool
+}
+
+// SubscriptionChange is what subscription_update changes; nil leaves a field as it is.
+type SubscriptionChange struct {
+	Subscriber *string
+	// TTL is seconds, from now on.
+	TTL *int32
+	// Options is a JSON object.
+	Options []byte
 }
 
 // Head is a queue's state as the feed of its subscribers needs it.
