@@ -21,14 +21,15 @@ const module = "github.com/nusku-messaging/nusku/"
 var mayImport = map[string][]string{
 	"protocol":        {},
 	"protocol/client": {"protocol"},
+	"protocol/spec":   {"protocol"},
 	"gateway":         {"protocol"},
 	"store":           {"protocol", "migrations"},
 	"store/pgserver":  {},
 	"store/storetest": {"store/pgserver"},
 	"notifier":        {"protocol"},
 	"migrations":      {},
-	"web":             {},
-	"cmd":             {"protocol", "protocol/client", "gateway", "store", "store/pgserver", "notifier", "web"},
+	"web":             {"protocol/spec"},
+	"cmd":             {"protocol", "protocol/client", "protocol/spec", "gateway", "store", "store/pgserver", "notifier", "web"},
 }
 
 // topLevel is everything that the top level may hold, besides dotfiles.

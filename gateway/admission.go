@@ -141,13 +141,20 @@ func (s *session) letFetches() {
 	s.goOn()
 }
 
+// spare implements peer.
+func (s *session) spare() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.holding()+s.fetching.expected <= s.gw.allowance()
+}
+
 // proceed runs the handler of a call, or has it run.
-func (s *session) proceed(c *call) {
+func (c *call) proceed() {
 	if c.handler.blocking {
-		s.block(c)
+		c.peer.block(c)
 		return
 	}
-	s.handle(c)
+	c.handle()
 }
 
 // admission lets the fetches of all sessions begin, in order, as far as the memory budget goes. Those of a session that
@@ -164,10 +171,10 @@ type admission struct {
 	waiting jobList
 }
 
-// submit takes a fetch whose session has room for it.
+// submit takes a fetch whose peer has room for it.
 func (a *admission) submit(c *call) {
 	if a.count.Load() == 0 && a.reserve(c) || a.exempt(c) {
-		c.sess.proceed(c)
+		c.proceed()
 		return
 	}
 	a.mu.Lock()
@@ -192,14 +199,8 @@ func (a *admission) reserve(c *call) bool {
 // exempt says whether c goes whatever the others hold, and then counts it. A pop never is, for its reply could not be
 // dropped if it is larger than expected.
 func (a *admission) exempt(c *call) bool {
-	s := c.sess
-	if c.state.Load() != callExpired && !s.ended() {
-		s.mu.Lock()
-		within := s.holding()+s.fetching.expected <= s.gw.allowance()
-		s.mu.Unlock()
-		if !within || isPop(&c.req) {
-			return false
-		}
+	if c.state.Load() != callExpired && !c.peer.ended() && (isPop(&c.req) || !c.peer.spare()) {
+		return false
 	}
 	a.expected.Add(int64(c.expected))
 	return true
@@ -250,6 +251,6 @@ func (a *admission) take(may func(*call) bool, all bool) jobList {
 func (a *admission) admit(list jobList) {
 	for !list.empty() {
 		c := list.pop().call
-		c.sess.proceed(c)
+		c.proceed()
 	}
 }

@@ -14,10 +14,17 @@ func (g *Gateway) authenticate(c *call) {
 		c.sess.defaults.ClientID = strings.Clone(c.req.ClientID)
 	}
 	c.sess.defaults.ProjectID = strings.Clone(c.req.ProjectID)
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(1)
-		w.Key("message")
-		w.String("Authentified.")
-		w.EndMap()
-	})
+	c.answer(200, authenticated{})
 }
+
+type authenticated struct{}
+
+func (authenticated) frame(w *protocol.Writer, _ *call) {
+	w.BeginMap(1)
+	w.Key("message")
+	w.String("Authentified.")
+	w.EndMap()
+}
+
+// resource is never asked for: a request carries its own credentials, so no route leads here.
+func (authenticated) resource(x *exchange) { x.empty(204) }

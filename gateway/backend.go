@@ -56,6 +56,9 @@ type MessageBackend interface {
 	Messages(ctx context.Context, key protocol.QueueKey, page protocol.MessagePage) ([]protocol.Message, error)
 	// Message returns protocol.ErrNoQueue or protocol.ErrNoMessage when there is no such message.
 	Message(ctx context.Context, key protocol.QueueKey, id string) (*protocol.Message, error)
+	// MessageNumber returns the number in its queue of the message that has an id of the inbox, for as long as the message
+	// would live also after it is gone; protocol.ErrNoMessage if that is not known, or if there is none yet.
+	MessageNumber(ctx context.Context, key protocol.QueueKey, id protocol.MessageID) (int64, error)
 	// MessagesByID returns the messages that exist, in the order of ids.
 	MessagesByID(ctx context.Context, key protocol.QueueKey, ids []string) ([]protocol.Message, error)
 	// PopMessages deletes up to limit messages from the head and returns them.

@@ -14,7 +14,7 @@ type blockers struct {
 	queue   jobList
 }
 
-// block runs h for c, or leaves c to the session's next handler that ends.
+// block implements peer: a call beyond the session's bound is left to its next handler that ends.
 func (s *session) block(c *call) {
 	s.mu.Lock()
 	if s.blocking >= s.gw.cfg.BlockingPerSession {
@@ -27,7 +27,7 @@ func (s *session) block(c *call) {
 	s.gw.blockers.submit(c)
 }
 
-// submit takes a call whose session has a place for it.
+// submit takes a call whose peer has a place for it.
 func (b *blockers) submit(c *call) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -42,16 +42,20 @@ func (b *blockers) submit(c *call) {
 // run runs the handler of c, and then of what waits.
 func (b *blockers) run(c *call) {
 	for c != nil {
-		s := c.sess
-		if s.mayBegin(c) {
-			s.handle(c)
-			s.unblock()
-		} else {
-			s.unblock()
-			s.startFetch(c)
-		}
+		c.peer.carryOut(c)
 		c = b.next()
 	}
+}
+
+// carryOut implements peer.
+func (s *session) carryOut(c *call) {
+	if s.mayBegin(c) {
+		c.handle()
+		s.unblock()
+		return
+	}
+	s.unblock()
+	s.startFetch(c)
 }
 
 // next returns the call that has waited longest; nil if there is none, and the goroutine ends.

@@ -9,13 +9,18 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// call is one frame on its way to its reply. It owns the frame's memory, into which the request's strings point, until
-// its reply is in the outbound buffer and its handler is through with it. Its handler answers it exactly once, by reply,
-// replyThen or fail, from whatever goroutine, and does not touch it afterwards: calls are pooled. A call that takes too
-// long is answered by the session instead (deadline.go); the handler's own answer is then dropped.
+// call is one frame or HTTP request on its way to its answer. It owns the memory of its frame or body, into which the
+// request's strings point, until the answer is on its way and its handler is through with it. Its handler answers it
+// exactly once, by answer, answerThen or fail, from whatever goroutine, and does not touch it afterwards: calls are
+// pooled. A call that takes too long is answered by its peer instead (deadline.go); the handler's own answer is then
+// dropped.
 type call struct {
-	req  protocol.Request
+	req protocol.Request
+	gw  *Gateway
+	// peer is who asks: sess or http, of which the other is nil.
+	peer peer
 	sess *session
+	http *exchange
 
 	// The operations of the hot actions, embedded so that these allocate nothing. A handler sets the one that it needs,
 	// with the call itself as the Waiter, and finish.
@@ -27,11 +32,11 @@ type call struct {
 
 	job     job
 	handler *handler
-	frame   *buffer
+	input   *buffer
 	// held is the memory that the call holds: its frame and, once it is there, its reply. fetch marks claims and reads.
 	held  int
 	fetch bool
-	// expected is what the reply of a fetch is expected to take while it is under way; the session's mutex guards it.
+	// expected is what the reply of a fetch is expected to take while it is under way; the peer guards it.
 	expected int
 	// refused says that there is no memory for the reply of a claim.
 	refused atomic.Bool
@@ -46,6 +51,10 @@ type call struct {
 	arrived, due int64
 	// state makes sure that a call is started and answered once.
 	state atomic.Int32
+	// wait is the call's place among those that wait for a message, nil while it has none; the parking guards it. parted
+	// says that it has left its session's pipeline to wait; the session guards it.
+	wait   *waiter
+	parted bool
 	// early says that the session answered in the handler's place, kept what the call then still holds of the session's
 	// bounds, and older and newer link the session's unanswered calls. The session's mutex guards them.
 	early        bool
@@ -89,9 +98,15 @@ var callPool = sync.Pool{New: func() any {
 
 // newCall takes a call for one frame of s that has just been read.
 func newCall(s *session, frame *buffer) *call {
+	c := takeCall(s.gw, s, frame)
+	c.sess = s
+	return c
+}
+
+func takeCall(g *Gateway, p peer, frame *buffer) *call {
 	c := callPool.Get().(*call)
-	c.sess, c.frame = s, frame
-	c.arrived = s.gw.clock.exact()
+	c.gw, c.peer, c.input = g, p, frame
+	c.arrived = g.clock.exact()
 	c.refs.Store(1)
 	return c
 }
@@ -107,57 +122,50 @@ func (c *call) Done() {
 func (c *call) Flush() {
 	// The order matters: a reply that is made from now on flushes itself.
 	c.phase.Store(phaseFlushed)
-	c.sess.out.flush()
+	c.peer.flush()
 	c.release()
 }
 
 // queue names the queue that the call is about.
 func (c *call) queue() protocol.QueueKey { return c.req.Queue() }
 
-// context returns what a blocking handler passes to the store: it ends with the session, or when the call's time is
-// up. Only the call's handler may use it.
+// context returns what a blocking handler passes to the store: it ends with the peer, or when the call's time is up. Only the call's handler may use it.
 func (c *call) context() context.Context {
 	if c.ctx == nil {
-		c.ctx, c.cancel = context.WithDeadline(c.sess.context(), c.deadline())
+		c.ctx, c.cancel = context.WithDeadline(c.peer.context(), c.deadline())
 	}
 	return c.ctx
 }
 
 // deadline is when the call's time is up.
-func (c *call) deadline() time.Time { return c.sess.gw.clock.at(c.due) }
+func (c *call) deadline() time.Time { return c.gw.clock.at(c.due) }
 
-// isAbandoned says that nobody waits for the call's result: its session has ended, or it was answered early; or that
-// there is no memory for it.
+// isAbandoned says that nobody waits for the call's result: its peer is gone, or it was answered early; or that there is
+// no memory for it.
 func (c *call) isAbandoned() bool {
-	if c.state.Load() == callLate || c.sess.ended() {
+	if c.state.Load() == callLate || c.peer.ended() {
 		return true
 	}
-	if c.sess.overdrawn(leastReply) {
+	if c.peer.overdrawn(leastReply) {
 		c.refused.Store(true)
 		return true
 	}
 	return false
 }
 
-// reply answers the call; body writes the value of the reply's "body" and is called before reply returns.
-func (c *call) reply(status int, body func(*protocol.Writer)) {
-	c.replyThen(status, body, nil)
-}
-
-// replyThen is reply, and calls then once the reply is in the session's outbound buffer: whatever then lets go is sent
-// after the reply. If the session is gone, then is called all the same. It returns false, and then is not called, if
-// the call was answered before: the client does not know what was done, and the handler has to undo what would stay.
-func (c *call) replyThen(status int, body func(*protocol.Writer), then func()) bool {
+// answerThen is answer, and calls then once the reply is in the session's outbound buffer: whatever then lets go is sent
+// after the reply. If the peer is gone, then is called all the same. It returns false, and then is not called, if the
+// call was answered before: the client does not know what was done, and the handler has to undo what would stay.
+func (c *call) answerThen(status int, a answer, then func()) bool {
 	if !c.beginReply() {
 		return false
 	}
-	protocol.AppendReply(&c.out, &c.req, status, body)
-	if c.fetch && isRead(&c.req) && c.sess.overdrawn(len(c.out.Buf)) {
-		c.clearOut()
-		protocol.AppendError(&c.out, &c.req, overloaded())
+	c.peer.encode(c, status, a)
+	if c.fetch && isRead(&c.req) && c.peer.overdrawn(len(c.out.Buf)) {
+		c.peer.encodeError(c, overloaded())
 	}
 	c.then = then
-	c.sess.answered(c)
+	c.peer.answered(c)
 	return true
 }
 
@@ -166,38 +174,30 @@ func (c *call) fail(e *protocol.Error) {
 	if !c.beginReply() {
 		return
 	}
-	protocol.AppendError(&c.out, &c.req, e)
-	c.sess.answered(c)
+	c.peer.encodeError(c, e)
+	c.peer.answered(c)
 }
 
-// beginReply takes the handler's answer and prepares the call's writer. The answer to a call that was answered early
-// ends the call, which must not be touched then. A second answer of a handler is its fault: it is logged and dropped,
+// beginReply takes the handler's answer. The answer to a call that was answered early ends the call, which must not be
+// touched then. A second answer of a handler is its fault: it is logged and dropped,
 // for the first one stands.
 func (c *call) beginReply() bool {
 	for {
 		switch state := c.state.Load(); state {
 		case callWaiting, callRunning:
 			if c.state.CompareAndSwap(state, callAnswered) {
-				c.clearOut()
 				return true
 			}
 		case callExpired, callLate:
 			if c.state.CompareAndSwap(state, callAnswered) {
-				c.sess.conclude(c)
+				c.peer.conclude(c)
 				return false
 			}
 		default:
-			c.sess.gw.log.Error().Str("action", c.req.ActionName).Msg("call answered twice")
+			c.gw.log.Error().Str("action", c.req.ActionName).Msg("call answered twice")
 			return false
 		}
 	}
-}
-
-// clearOut prepares the call's writer.
-func (c *call) clearOut() {
-	c.out.Codec = c.req.Codec
-	var spare [maxWSHeader]byte
-	c.out.Buf = append(c.out.Buf[:0], spare[:]...)
 }
 
 // opcode is the kind of frame that carries the call's reply.
@@ -216,11 +216,11 @@ func (c *call) release() {
 	if c.refs.Add(-1) > 0 {
 		return
 	}
-	if cap(c.frame.b) > maxKept {
+	if cap(c.input.b) > maxKept {
 		// What was decoded from a large frame may be large, too.
 		c.req = protocol.Request{}
 	}
-	c.frame.free()
+	c.input.free()
 	if c.cancel != nil {
 		c.cancel()
 	}
@@ -232,7 +232,9 @@ func (c *call) release() {
 	c.post = protocol.Post{IDs: c.post.IDs[:0]}
 	c.claim = protocol.ClaimOp{Messages: c.claim.Messages[:0]}
 	c.del = protocol.DeleteOp{IDs: c.del.IDs[:0], ClaimIDs: c.del.ClaimIDs[:0]}
-	c.sess, c.frame, c.finish, c.then, c.handler = nil, nil, nil, nil, nil
+	c.gw, c.peer, c.sess, c.http, c.input = nil, nil, nil, nil, nil
+	c.finish, c.then, c.handler = nil, nil, nil
+	c.wait, c.parted = nil, false
 	c.held, c.fetch, c.early, c.kept, c.expected = 0, false, false, 0, 0
 	c.refused.Store(false)
 	c.ctx, c.cancel = nil, nil

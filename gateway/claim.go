@@ -11,6 +11,10 @@ import (
 
 // claimCreate handles claim_create. It answers 204 when there is nothing to claim.
 func (g *Gateway) claimCreate(c *call) {
+	if c.mayWait() {
+		g.claimWaiting(c)
+		return
+	}
 	f := &c.req.Fields
 	c.claim.Queue = c.key()
 	c.claim.Limit, c.claim.TTL, c.claim.Grace = f.Limit, f.TTL, f.Grace
@@ -22,51 +26,82 @@ func (g *Gateway) claimCreate(c *call) {
 }
 
 func finishClaim(c *call) {
+	if c.mayWait() && c.gw.parking.looked(c) {
+		return
+	}
 	switch {
 	case c.state.Load() == callLate && len(c.claim.Messages) > 0:
 		c.handler = giveBack
-		c.sess.block(c)
+		c.peer.block(c)
 	case c.claim.Err != nil && c.refused.Load():
 		c.fail(overloaded())
 	case c.claim.Err == nil && !c.roomFor(c.claim.Messages):
 		c.refused.Store(true)
 		c.handler = giveBack
-		c.sess.block(c)
+		c.peer.block(c)
 	case c.claim.Err != nil:
-		c.fail(c.sess.gw.wireError(c, c.claim.Err))
+		c.fail(c.gw.wireError(c, c.claim.Err))
 	case len(c.claim.Messages) == 0:
-		c.reply(204, func(w *protocol.Writer) {
-			w.BeginMap(1)
-			w.Key("claim_id")
-			w.String(emptyClaimID(c.claim.ClaimID))
-			w.EndMap()
-		})
+		c.answer(204, (*nothingClaimed)(c))
 	default:
-		c.reply(201, func(w *protocol.Writer) {
-			w.BeginMap(2)
-			w.Key("claim_id")
-			w.String(c.claim.ClaimID)
-			w.Key("messages")
-			writeMessages(w, c.claim.Messages, c.claim.ClaimID, c.extended())
-			w.EndMap()
-		})
+		c.answer(201, (*claimAnswer)(c))
 	}
+}
+
+// nothingClaimed is a call whose claim found no message.
+type nothingClaimed call
+
+func (a *nothingClaimed) frame(w *protocol.Writer, _ *call) {
+	w.BeginMap(1)
+	w.Key("claim_id")
+	w.String(emptyClaimID(a.claim.ClaimID))
+	w.EndMap()
+}
+
+func (a *nothingClaimed) resource(x *exchange) { x.empty(204) }
+
+// claimAnswer is a call whose claim holds messages.
+type claimAnswer call
+
+func (a *claimAnswer) frame(w *protocol.Writer, c *call) {
+	w.BeginMap(2)
+	w.Key("claim_id")
+	w.String(a.claim.ClaimID)
+	w.Key("messages")
+	writeMessages(w, a.claim.Messages, a.claim.ClaimID, c.extended())
+	w.EndMap()
+}
+
+func (a *claimAnswer) resource(x *exchange) {
+	x.header("Location", x.queueHref("claims", a.claim.ClaimID))
+	x.json(201, func(w *protocol.Writer) {
+		w.BeginMap(1)
+		w.Key("messages")
+		x.messages(w, a.claim.Messages, a.claim.ClaimID)
+		w.EndMap()
+	})
+	x.unsent = (*Gateway).releaseClaim
 }
 
 // giveBack releases a claim that came too late for its client, who does not know its id, or for which there is no memory.
 var giveBack = &handler{blocking: true, run: func(g *Gateway, c *call) {
-	// The call's own time is up, and its session may have ended meanwhile: the messages are to be free all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.sess.context()), g.cfg.RequestTimeout)
-	defer cancel()
-	if err := g.backend.ReleaseClaim(ctx, c.key(), c.claim.ClaimID); err != nil && !isMissing(err) {
-		g.log.Warn().Err(err).Msg("a claim that nobody was told of was not released: its messages wait for its end")
-	}
+	g.releaseClaim(c)
 	if c.refused.Load() {
 		c.fail(overloaded())
 		return
 	}
 	c.fail(protocol.ErrorOutcomeUnknown(retryUnavailable, errNotEnded))
 }}
+
+// releaseClaim releases the claim of a call whose client will not be told of it.
+func (g *Gateway) releaseClaim(c *call) {
+	// The call's own time is up, and its peer may be gone: the messages are to be free all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.peer.context()), g.cfg.RequestTimeout)
+	defer cancel()
+	if err := g.backend.ReleaseClaim(ctx, c.key(), c.claim.ClaimID); err != nil && !isMissing(err) {
+		g.log.Warn().Err(err).Msg("a claim that nobody was told of was not released: its messages wait for its end")
+	}
+}
 
 // emptyClaimID returns the id of a claim that holds nothing. Zaqar gives such a claim an id too; ours is a number that
 // is too short for a claim's id, so that no use of it ever finds a claim.
@@ -87,16 +122,36 @@ func (g *Gateway) claimGet(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(3)
-		w.Key("age")
-		w.Int(int64(claim.Age))
-		w.Key("ttl")
-		w.Int(int64(claim.TTL))
+	c.answer(200, (*claimFound)(claim))
+}
+
+type claimFound protocol.Claim
+
+func (a *claimFound) frame(w *protocol.Writer, c *call) {
+	w.BeginMap(3)
+	a.writeTimes(w)
+	w.Key("messages")
+	writeMessages(w, a.Messages, c.req.Fields.ClaimID, c.extended())
+	w.EndMap()
+}
+
+func (a *claimFound) resource(x *exchange) {
+	x.json(200, func(w *protocol.Writer) {
+		w.BeginMap(4)
+		a.writeTimes(w)
 		w.Key("messages")
-		writeMessages(w, claim.Messages, c.req.Fields.ClaimID, c.extended())
+		x.messages(w, a.Messages, x.c.req.Fields.ClaimID)
+		w.Key("href")
+		w.String(x.path())
 		w.EndMap()
 	})
+}
+
+func (a *claimFound) writeTimes(w *protocol.Writer) {
+	w.Key("age")
+	w.Int(int64(a.Age))
+	w.Key("ttl")
+	w.Int(int64(a.TTL))
 }
 
 // claimUpdate handles claim_update, the renewal of a claim.
@@ -106,7 +161,7 @@ func (g *Gateway) claimUpdate(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(204, textBody("Claim "+f.ClaimID+" updated."))
+	c.answer(204, textDone("Claim "+f.ClaimID+" updated."))
 }
 
 // claimDelete handles claim_delete. A claim that does not exist is released already.
@@ -116,5 +171,5 @@ func (g *Gateway) claimDelete(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(204, textBody("Claim "+id+" deleted."))
+	c.answer(204, textDone("Claim "+id+" deleted."))
 }

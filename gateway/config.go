@@ -8,7 +8,7 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// Config holds the settings of sessions and of the HTTP server in front of them. DefaultConfig has the defaults; New
+// Config holds the settings of sessions, of REST requests, and of the HTTP server in front of them. DefaultConfig has the defaults; New
 // refuses a Config that Check does not like.
 type Config struct {
 	// Limits are what clients may ask for; a frame above Limits.MaxFrameBytes closes its session with 1009.
@@ -17,7 +17,15 @@ type Config struct {
 	Push PushConfig
 	// Handlers holds the settings of the actions' handlers.
 	Handlers HandlerConfig
-	// Fallback answers requests that are neither upgrades nor probes. Nil answers 404.
+	// REST holds the settings of REST requests.
+	REST RESTConfig
+	// Streams holds the settings of event streams.
+	Streams StreamConfig
+	// Wait holds the settings of calls that wait for a message.
+	Wait WaitConfig
+	// Links holds the settings of signed URLs and of the confirmation of subscriptions.
+	Links LinkConfig
+	// Fallback answers requests that are neither upgrades nor probes nor for REST. Nil answers 404.
 	Fallback http.Handler
 
 	// AllowedOrigins are host patterns (path.Match, or scheme://host) of pages that may connect besides those of the
@@ -96,6 +104,9 @@ func DefaultConfig() Config {
 		Limits:              protocol.DefaultLimits(),
 		Push:                DefaultPushConfig(),
 		Handlers:            DefaultHandlerConfig(),
+		REST:                DefaultRESTConfig(),
+		Streams:             DefaultStreamConfig(),
+		Wait:                DefaultWaitConfig(),
 		MaxSessions:         100_000,
 		MaxHeaderBytes:      16 << 10,
 		HeaderTimeout:       10 * time.Second,
@@ -131,7 +142,7 @@ type configRule struct {
 
 // Check returns an error that names every setting that is out of its range; nil if all is well.
 func (c Config) Check() error {
-	faults := []error{c.Limits.Check(), c.Push.Check(), c.Handlers.Check()}
+	faults := []error{c.Limits.Check(), c.Push.Check(), c.Handlers.Check(), c.REST.Check(), c.Streams.Check(), c.Wait.Check(), c.Links.Check()}
 	const shortest = 10 * time.Millisecond
 	for _, rule := range []configRule{
 		{c.MaxSessions >= 1, "MaxSessions must be at least 1"},

@@ -24,6 +24,9 @@ func (g *Gateway) timeout(class protocol.Class) time.Duration {
 	return g.cfg.RequestTimeout
 }
 
+// waits is how long the request may wait for a message; its time runs only then.
+func waits(req *protocol.Request) time.Duration { return time.Duration(req.Fields.Wait) * time.Second }
+
 // shortestCall is the shortest of all calls' timeouts.
 func (g *Gateway) shortestCall() time.Duration {
 	return min(g.cfg.Handlers.OperationTimeout, g.cfg.RequestTimeout)
@@ -41,7 +44,7 @@ func (c *call) begin() bool {
 		// A handler that goes on in another goroutine has begun long ago.
 		return c.state.Load() != callExpired || c.skip()
 	}
-	if c.sess.gw.clock.now() >= c.due {
+	if c.gw.clock.now() >= c.due {
 		c.fail(protocol.ErrorUnavailable(retryUnavailable, errNotBegun))
 		return false
 	}
@@ -51,7 +54,7 @@ func (c *call) begin() bool {
 // skip ends a call that was answered before it began. It returns false.
 func (c *call) skip() bool {
 	c.state.Store(callAnswered)
-	c.sess.conclude(c)
+	c.peer.conclude(c)
 	return false
 }
 
@@ -86,8 +89,7 @@ func (s *session) expireCalls(now int64) {
 	}
 	s.mu.Unlock()
 	for i, c := range late {
-		c.clearOut()
-		protocol.AppendError(&c.out, &c.req, faults[i])
+		s.encodeError(c, faults[i])
 		s.answered(c)
 	}
 }
@@ -97,7 +99,7 @@ func (s *session) expireCalls(now int64) {
 func (s *session) setEarly(c *call) {
 	s.forget(c)
 	c.early = true
-	c.kept = cap(c.frame.b)
+	c.kept = cap(c.input.b)
 	c.refs.Add(1)
 	s.work.Add(1)
 	s.outstanding++
@@ -108,8 +110,9 @@ func (s *session) setEarly(c *call) {
 // conclude ends a call that was answered early: its handler is through with it, or will never begin. The call may be
 // gone when it returns.
 func (s *session) conclude(c *call) {
+	c.endWait()
 	s.mu.Lock()
-	s.pipe.finish(&c.job)
+	s.part(c)
 	s.outstanding--
 	s.heldBytes -= c.kept
 	s.gw.memory.add(-int64(c.kept))

@@ -49,9 +49,20 @@ var handlers = map[string]*handler{
 	"queue_create":    {run: (*Gateway).queueCreate, blocking: true},
 	"queue_get":       {run: (*Gateway).queueGet, blocking: true},
 	"queue_list":      {run: (*Gateway).queueList, blocking: true},
+	"queue_update":    {run: (*Gateway).queueUpdate, blocking: true},
 	"queue_delete":    {run: (*Gateway).queueDelete, blocking: true},
 	"queue_get_stats": {run: (*Gateway).queueStats, blocking: true},
 	"queue_purge":     {run: (*Gateway).queuePurge, blocking: true},
+	"queue_share":     {run: (*Gateway).queueShare},
+
+	"topic_create":    {run: (*Gateway).topicCreate, blocking: true},
+	"topic_get":       {run: (*Gateway).queueGet, blocking: true},
+	"topic_list":      {run: (*Gateway).topicList, blocking: true},
+	"topic_update":    {run: (*Gateway).queueUpdate, blocking: true},
+	"topic_delete":    {run: (*Gateway).topicDelete, blocking: true},
+	"topic_get_stats": {run: (*Gateway).queueStats, blocking: true},
+	"topic_purge":     {run: (*Gateway).queuePurge, blocking: true},
+	"topic_share":     {run: (*Gateway).queueShare},
 
 	"message_post":        {run: (*Gateway).messagePost, variant: oversizePost},
 	"message_list":        {run: (*Gateway).messageList, blocking: true},
@@ -65,10 +76,33 @@ var handlers = map[string]*handler{
 	"claim_update": {run: (*Gateway).claimUpdate, blocking: true},
 	"claim_delete": {run: (*Gateway).claimDelete, blocking: true},
 
-	"subscription_create": {run: (*Gateway).subscriptionCreate, blocking: true},
-	"subscription_get":    {run: (*Gateway).subscriptionGet, blocking: true},
-	"subscription_list":   {run: (*Gateway).subscriptionList, blocking: true},
-	"subscription_delete": {run: (*Gateway).subscriptionDelete, blocking: true},
+	"subscription_create":  {run: (*Gateway).subscriptionCreate, blocking: true},
+	"subscription_get":     {run: (*Gateway).subscriptionGet, blocking: true},
+	"subscription_list":    {run: (*Gateway).subscriptionList, blocking: true},
+	"subscription_update":  {run: (*Gateway).subscriptionUpdate, blocking: true},
+	"subscription_confirm": {run: (*Gateway).subscriptionConfirm, blocking: true},
+	"subscription_secret":  {run: (*Gateway).subscriptionSecret, blocking: true},
+	"subscription_delete":  {run: (*Gateway).subscriptionDelete, blocking: true},
+
+	"dead_delivery_list":   {run: (*Gateway).deadDeliveryList, blocking: true},
+	"dead_delivery_resend": {run: (*Gateway).deadDeliveryResend, blocking: true},
+	"dead_delivery_delete": {run: (*Gateway).deadDeliveryDelete, blocking: true},
+
+	"pool_create": {run: (*Gateway).poolCreate, blocking: true},
+	"pool_get":    {run: (*Gateway).poolGet, blocking: true},
+	"pool_list":   {run: (*Gateway).poolList, blocking: true},
+	"pool_update": {run: (*Gateway).poolUpdate, blocking: true},
+	"pool_delete": {run: (*Gateway).poolDelete, blocking: true},
+
+	"flavor_create": {run: (*Gateway).flavorCreate, blocking: true},
+	"flavor_get":    {run: (*Gateway).flavorGet, blocking: true},
+	"flavor_list":   {run: (*Gateway).flavorList, blocking: true},
+	"flavor_update": {run: (*Gateway).flavorUpdate, blocking: true},
+	"flavor_delete": {run: (*Gateway).flavorDelete, blocking: true},
+
+	"get_home_doc":      {run: (*Gateway).homeDocument},
+	"ping_node":         {run: (*Gateway).pingNode},
+	"check_node_health": {run: (*Gateway).checkHealth, blocking: true},
 
 	"authenticate": {run: (*Gateway).authenticate, immediate: true},
 }

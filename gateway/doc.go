@@ -1,10 +1,10 @@
-// Package gateway serves WebSocket sessions: it reads action frames, carries them out on a Backend, and sends replies
-// and pushes. It imports protocol and neither the store nor the notifier.
+// Package gateway serves WebSocket sessions and REST requests: it reads action frames and requests, carries them out on a
+// Backend, and sends replies and pushes. It imports protocol and neither the store nor the notifier.
 //
 // # A frame's way
 //
 //	socket -> conn.Read -> library -> session.read -> protocol.Decode -> session.take -> pipeline -> handler -> Backend
-//	socket <- outbound <- session.answered <- call.reply <- handler, or call.Done from the store
+//	socket <- outbound <- session.answered <- call.answer <- handler, or call.Done from the store
 //
 // conn is what the library is given for a connection. It reads in large pieces into memory that is held only until it
 // is worked off, and before it waits for more input it writes what replies there are: a client that sends one frame at
@@ -22,6 +22,17 @@
 // pushes so have budgets of their own: replies stop the reading of their session (MaxReplyBytes), pushes are asked for
 // when the socket has room and are kept nowhere before.
 //
+// # A request's way
+//
+//	net/http -> exchange.admit -> exchange.readBody -> protocol.DecodeREST -> exchange.carry -> handler -> Backend
+//	net/http <- exchange.respond <- exchange.await <- exchange.answered <- call.answer <- handler, or call.Done
+//
+// REST is a mapping onto the same calls: the route table (restroute.go) says which action a method on a path asks for,
+// and a handler's answer writes itself as a frame's body or as a resource. A call knows its peer, a session or an
+// exchange, and only the few handlers that need a socket know more. The request's goroutine waits for the answer; the
+// handler runs in the gateway's pool or is told of its end by the store, as for a frame. There is no pipeline: requests
+// of one client may overtake one another.
+//
 // # Bounds
 //
 // A session that has too much outstanding, or whose replies are not taken, is not read until that changes; nor is one
@@ -33,19 +44,24 @@
 // (deadline.go). All of that is watched by one goroutine (keepalive), so an idle
 // session costs one goroutine, no timer, and no buffers but the library's small ones.
 //
+// Requests have bounds of their own: how many are carried out at a time, in all and of each address (restbound.go), how
+// long a body may take (restbody.go) and how long a client may take for a piece of its response. Their bodies and
+// responses count in the same memory budget. A client that hangs up is noticed while its request waits.
+//
 // # Who owns which goroutine
 //
 //   - Gateway.running: one per session (session.run). It waits for session.work before it ends.
 //   - session.work: the writer of the session's outbound buffer, whoever starts frames that had to wait, and one count
 //     for each unanswered frame.
+//   - net/http owns one per request; restBounds.await waits until their calls have ended.
 //   - blockers.work: handlers that wait for the database, and whoever lets fetches begin that waited for memory.
 //   - Gateway.background: the keepalive and, in Stop, the wait for the sessions.
 //   - The hub owns its own: fan-out workers, readers and loops (hub.go).
 //
-// Stop waits for all of them: sessions first, for they use the others.
+// Stop waits for all of them: sessions and requests first, for they use the others.
 //
 // # Locks
 //
 // In the order in which they may be taken together: session.mu, outbound.mu; outbound.pull, the locks of a source,
-// outbound.mu. None is held across I/O, nor while a handler runs.
+// outbound.mu. restBounds.mu is taken alone. None is held across I/O, nor while a handler runs.
 package gateway

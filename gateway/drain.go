@@ -8,12 +8,12 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// Stop ends the gateway in two phases. First it takes nothing new: readiness is off, upgrades are answered 503, frames
-// too; each session gets the replies that it is owed and what its subscriptions have ready, and is closed with 1001.
-// Sessions that have not ended when ctx does are cut off. Then everything that the gateway started is waited for, the
+// Stop ends the gateway in two phases. First it takes nothing new: readiness is off, upgrades and requests are answered
+// 503, frames too; requests that run are answered, each session gets the replies that it is owed and what its
+// subscriptions have ready, and is closed with 1001. Sessions and requests that have not ended when ctx does are cut off. Then everything that the gateway started is waited for, the
 // HTTP server too if Serve runs. The store has to stay open until Stop returns.
 //
-// It returns an error if sessions had to be cut off. Calls after the first wait for it and return the same.
+// It returns an error if any had to be cut off. Calls after the first wait for it and return the same.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.stopOnce.Do(func() { g.stopErr = g.stop(ctx) })
 	return g.stopErr
@@ -26,10 +26,14 @@ func (g *Gateway) stop(ctx context.Context) error {
 	started := g.started
 	g.mu.Unlock()
 
+	g.rest.stop()
+	g.parking.stop()
+	g.streams.stop()
 	for _, s := range g.openSessions() {
 		s.drain()
 	}
 	cut := g.awaitSessions(ctx)
+	late := g.rest.await(ctx) + g.streams.await(ctx)
 	g.stopServer(ctx)
 	if started {
 		g.cancel()
@@ -37,8 +41,8 @@ func (g *Gateway) stop(ctx context.Context) error {
 	}
 	g.background.Wait()
 	g.blockers.work.Wait()
-	if cut > 0 {
-		return fmt.Errorf("gateway: %d sessions were cut off: %w", cut, context.Cause(ctx))
+	if cut+late > 0 {
+		return fmt.Errorf("gateway: %d sessions and %d requests were cut off: %w", cut, late, context.Cause(ctx))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ const chunkOverhead = 256
 // chunker builds chunks of a queue's messages and gaps, each message encoded once per encoding in use.
 type chunker struct {
 	queue   string
+	queueID int64
 	use     encodingSet
 	limit   int // bytes of frames in one encoding after which a new chunk begins
 	now     time.Time
@@ -54,7 +55,7 @@ func (b *chunker) message(seq int64, m *protocol.Message) {
 		e := encoding(e)
 		b.scratch.Reset(e.codec(), b.scratch.Buf[:0])
 		protocol.AppendNotification(b.scratch, b.queue, m, e.extended())
-		f.append(e, b.scratch.Buf)
+		f.append(e, b.scratch.Buf, eventMessage, protocol.MessageID{Queue: b.queueID, N: seq})
 	}
 	b.items--
 	b.bytes -= len(m.Body)
@@ -78,7 +79,7 @@ func (b *chunker) gap(g protocol.Gap) {
 		e := encoding(e)
 		b.scratch.Reset(e.codec(), b.scratch.Buf[:0])
 		protocol.AppendGap(b.scratch, b.queue, g)
-		f.append(e, b.scratch.Buf)
+		f.append(e, b.scratch.Buf, eventGap, protocol.MessageID{Queue: b.queueID, N: g.To})
 	}
 	b.end(g.To, true)
 }
@@ -128,7 +129,7 @@ var scratchPool = sync.Pool{New: func() any { return new(protocol.Writer) }}
 // chunker returns a chunker for so many messages of a queue, whose bodies have so many bytes.
 func (h *hub) chunker(key protocol.QueueKey, use encodingSet, items, bytes int) *chunker {
 	return &chunker{
-		queue: key.Name, use: use, limit: h.cfg.ChunkBytes, now: time.Now(),
+		queue: key.ShownName(), use: use, limit: h.cfg.ChunkBytes, now: time.Now(),
 		scratch: scratchPool.Get().(*protocol.Writer), items: items, bytes: bytes,
 	}
 }
@@ -140,6 +141,7 @@ func (h *hub) chunkCommit(c *protocol.Committed, use encodingSet) []*chunk {
 		bytes += len(c.Messages[i].Body)
 	}
 	b := h.chunker(c.Queue, use, len(c.Messages), bytes)
+	b.queueID = c.QueueID
 	var m protocol.Message
 	for i := range c.Messages {
 		posted := &c.Messages[i]
@@ -159,13 +161,18 @@ func (h *hub) chunkPage(key protocol.QueueKey, use encodingSet, page *protocol.F
 		bytes += len(page.Messages[i].Body)
 	}
 	b := h.chunker(key, use, len(page.Messages), bytes)
+	b.queueID = page.Head.QueueID
 	b.page(page, cursor)
 	return b.finish()
 }
 
-// append adds one frame with its WebSocket header.
-func (f *frames) append(e encoding, payload []byte) {
-	f.data = appendPush(f.data, e, payload)
+// append adds one frame with its WebSocket header, or one event with the marker behind it.
+func (f *frames) append(e encoding, payload []byte, event string, marker protocol.MessageID) {
+	if e == eventStream {
+		f.data = appendEvent(f.data, event, marker, payload)
+	} else {
+		f.data = appendPush(f.data, e, payload)
+	}
 	f.ends = append(f.ends, uint32(len(f.data)))
 }
 

@@ -48,7 +48,7 @@ func TestPagesTellEveryNumber(t *testing.T) {
 // drawPage makes a page and says for each number what it is: "" a message, else the reason of its gap.
 func drawPage(rt *rapid.T) (*protocol.FeedPage, []protocol.GapReason) {
 	q := &feedQueue{id: 1, size: rapid.SampledFrom([]int{1, 400}).Draw(rt, "size")}
-	page := &protocol.FeedPage{}
+	page := &protocol.FeedPage{Head: protocol.Head{QueueID: 1}}
 	kinds := rapid.SliceOfN(rapid.SampledFrom([]protocol.GapReason{
 		"", "", "", protocol.GapExpired, protocol.GapPurged, protocol.GapConsumed,
 	}), 1, 40).Draw(rt, "kinds")

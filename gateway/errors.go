@@ -15,11 +15,15 @@ const (
 	retryStopping    = time.Second
 )
 
-// faults turn the store's errors into what the client is told. The first that matches counts.
-var faults = []struct {
+// fault is an error of the store, and what the client is told of it.
+type fault struct {
 	is   error
 	wire func(req *protocol.Request, lim *protocol.Limits, err error) *protocol.Error
-}{
+}
+
+// faults are those of queues, messages, claims and subscriptions, and those that any action may meet. The first that
+// matches counts.
+var faults = []fault{
 	{protocol.ErrNoQueue, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
 		return protocol.ErrorQueueMissing(req.Queue())
 	}},
@@ -37,11 +41,16 @@ var faults = []struct {
 		return protocol.ErrorMessageNotClaimed(deletedID(req))
 	}},
 	{protocol.ErrNoSubscription, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
-		return protocol.ErrorSubscriptionMissing(req.Fields.QueueName, req.Fields.SubscriptionID)
+		return protocol.ErrorSubscriptionMissing(req.Queue().ShownName(), req.Fields.SubscriptionID)
 	}},
 	{protocol.ErrSubscriptionExists, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
-		return &protocol.Error{Status: 409, Kind: protocol.KindAction, Code: "subscription_exists",
-			Exception: "Subscription " + req.Fields.QueueName + " not created."}
+		return protocol.ErrorSubscriptionExists(req)
+	}},
+	{protocol.ErrDeadLetterPool, func(_ *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
+		return &protocol.Error{
+			Status: 400, Kind: protocol.KindAction, Code: "dead_letter_pool", Cause: err,
+			Exception: "The queue and its _dead_letter_queue have to be in the same pool: give both the same _flavor.",
+		}
 	}},
 	{protocol.ErrPostTooLarge, func(_ *protocol.Request, lim *protocol.Limits, _ error) *protocol.Error {
 		return protocol.ErrorPostTooLarge(lim.MaxPostBytes)
@@ -62,11 +71,17 @@ var faults = []struct {
 	{context.Canceled, timedOut},
 }
 
-// faultOf maps an error of the store to what the client is told; known is false for an error that is none of them.
+// faultOf maps an error of the store to what the client is told; known is false for an error that is none of them. What
+// is to be told already, because a handler's own function has failed inside the store, stays as it is.
 func faultOf(req *protocol.Request, lim *protocol.Limits, err error) (e *protocol.Error, known bool) {
-	for _, f := range faults {
-		if errors.Is(err, f.is) {
-			return f.wire(req, lim, err), true
+	if errors.As(err, &e) {
+		return e, true
+	}
+	for _, table := range [][]fault{faults, poolFaults} {
+		for _, f := range table {
+			if errors.Is(err, f.is) {
+				return f.wire(req, lim, err), true
+			}
 		}
 	}
 	return protocol.ErrorInternal(err), false

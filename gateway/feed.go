@@ -75,6 +75,14 @@ func (f *feed) join(s *subscriber, head protocol.Head) {
 	f.list = nil
 }
 
+// startAt has a subscriber that has just joined begin elsewhere than at the head. Requires mu.
+func (f *feed) startAt(s *subscriber, at *startPoint) {
+	s.cursor = at.cursor
+	if at.ended && s.gen == f.gen {
+		s.gen-- // it is told of the end, and goes on with the queue that has the name now
+	}
+}
+
 // replace puts s, which has just joined, into the place of another subscriber of its session. Requires mu.
 func (f *feed) replace(before, s *subscriber) {
 	if _, ok := f.members[before]; !ok {

@@ -10,8 +10,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Gateway serves WebSocket sessions. New makes one, Start starts what works in the background, Handler or Serve let
-// clients in, Stop ends everything. All methods may be called concurrently.
+// Gateway serves WebSocket sessions and REST requests. New makes one, Start starts what works in the background, Handler
+// or Serve let clients in, Stop ends everything. All methods may be called concurrently.
 type Gateway struct {
 	cfg     Config
 	backend Backend
@@ -25,6 +25,9 @@ type Gateway struct {
 
 	clock    clock
 	blockers blockers
+	rest     *restBounds
+	parking  *parking
+	streams  *streams
 	ready    readiness
 	server   *http.Server
 
@@ -36,11 +39,9 @@ type Gateway struct {
 	// draining is set when the gateway takes no more sessions.
 	draining atomic.Bool
 	// seats counts the sessions and those being opened.
-	seats atomic.Int64
-	// undelivered keeps the warning of subscriptions that nothing serves from filling the log.
-	undelivered sync.Once
-	stopOnce    sync.Once
-	stopErr     error
+	seats    atomic.Int64
+	stopOnce sync.Once
+	stopErr  error
 
 	mu       sync.Mutex
 	started  bool
@@ -56,6 +57,7 @@ func New(cfg Config, backend Backend, log zerolog.Logger) *Gateway {
 	if err := cfg.Check(); err != nil {
 		panic(fmt.Sprintf("gateway: bad settings: %v", err))
 	}
+	cfg.Links.ensureKey()
 	g := &Gateway{cfg: cfg, backend: backend, log: log}
 	// A quarter is for large frames that are still being read, so that half a frame of one client does not keep the
 	// whole frames of others out.
@@ -63,7 +65,10 @@ func New(cfg Config, backend Backend, log zerolog.Logger) *Gateway {
 	g.reading.max = cfg.MemoryBudget / 4
 	g.blockers.gw = g
 	g.admission.gw = g
+	g.rest = newRESTBounds(g)
 	g.clock.start()
+	g.parking = newParking(g)
+	g.streams = newStreams(&g.cfg.Streams)
 	g.hub = newHub(cfg.Push, backend, log)
 	g.server = newServer(g)
 	return g
@@ -82,6 +87,7 @@ func (g *Gateway) Start() {
 	g.cancel = cancel
 	g.hub.start()
 	g.background.Go(func() { g.keepalive(ctx) })
+	g.background.Go(func() { g.parking.run(ctx) })
 }
 
 // enter takes a session unless the gateway stops or is full.

@@ -101,6 +101,8 @@ type subscription struct {
 	encoding encoding
 	session  *sessionSubs
 	sink     pushSink
+	// from is where the subscriber begins, if that is not the head.
+	from *startPoint
 }
 
 // subscribe registers a subscriber at the head that was read for it. Nothing is pushed until its open is called. It
@@ -108,14 +110,14 @@ type subscription struct {
 //
 // If the session still has a subscription to that queue, another gateway has deleted its row, which would have kept
 // this one from being made. This one then goes on where that one is, so that the socket misses nothing and gets
-// nothing twice.
+// nothing twice; unless it says where to begin.
 func (h *hub) subscribe(spec subscription) (s *subscriber, full bool) {
 	s = &subscriber{
 		id: spec.id, sink: spec.sink, session: spec.session, enc: spec.encoding,
 		expires: time.Now().Add(spec.ttl), heapIndex: -1,
 	}
 	before := spec.session.to(spec.key)
-	f := h.join(s, spec.key, spec.head, before)
+	f := h.join(s, &spec, before)
 	if before != nil {
 		spec.session.remove(before)
 		h.remove(before)
@@ -130,18 +132,21 @@ func (h *hub) subscribe(spec subscription) (s *subscriber, full bool) {
 }
 
 // join finds or makes the feed and adds s to it, in the place of before if that is set.
-func (h *hub) join(s *subscriber, key protocol.QueueKey, head protocol.Head, before *subscriber) *feed {
+func (h *hub) join(s *subscriber, spec *subscription, before *subscriber) *feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	f := h.feeds[key]
+	f := h.feeds[spec.key]
 	if f == nil {
-		f = newFeed(h, key, head)
-		h.feeds[key] = f
+		f = newFeed(h, spec.key, spec.head)
+		h.feeds[spec.key] = f
 	}
 	f.mu.Lock()
-	f.join(s, head)
+	f.join(s, spec.head)
 	if before != nil {
 		f.replace(before, s)
+	}
+	if spec.from != nil {
+		f.startAt(s, spec.from)
 	}
 	f.mu.Unlock()
 	h.indexLocked(f)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -299,6 +300,10 @@ func (k *testSink) stall(stalled bool) {
 func (k *testSink) parse(b []byte) {
 	k.bytes += len(b)
 	for len(b) > 0 {
+		if b[0]&0x80 == 0 {
+			b = k.parseEvent(b)
+			continue
+		}
 		opcode, n, head := b[0]&15, int(b[1]), 2
 		switch n {
 		case 126:
@@ -320,6 +325,29 @@ func (k *testSink) parse(b []byte) {
 		}
 		b = b[head+n:]
 	}
+}
+
+// parseEvent reads an event of a stream, and returns what follows.
+func (k *testSink) parseEvent(b []byte) []byte {
+	text, rest, ok := bytes.Cut(b, []byte("\n\n"))
+	head, data, found := bytes.Cut(text, []byte("\ndata: "))
+	if !ok || !found || bytes.ContainsAny(data, "\r\n") {
+		k.t.Errorf("event %q", text)
+	}
+	k.count++
+	if k.blind {
+		return rest
+	}
+	p := parsePush(k.t, data)
+	k.got = append(k.got, p)
+	want := fmt.Sprintf("id: %s\nevent: message", protocol.MessageID{Queue: p.id, N: p.seq})
+	if p.gap.Reason != "" {
+		want = "event: gap" // the marker before it depends on the gap
+	}
+	if !bytes.HasSuffix(head, []byte(want)) {
+		k.t.Errorf("event begins %q, want %q", head, want)
+	}
+	return rest
 }
 
 func parsePush(t testing.TB, payload []byte) push {

@@ -66,6 +66,7 @@ func (g *Gateway) keepalive(ctx context.Context) {
 			s.checkProgress(now)
 		}
 		clear(part)
+		g.parking.tick(now)
 		memory.relieve(now)
 	}
 }

@@ -22,23 +22,57 @@ func finishPost(c *call) {
 	case errors.Is(c.post.Err, protocol.ErrPostTooLarge):
 		// The answer names the queue's limit, which has to be read: not on the store's goroutine.
 		c.handler = explainPostLimit
-		c.sess.block(c)
-		return
+		c.peer.block(c)
 	case c.post.Err != nil:
-		c.fail(c.sess.gw.wireError(c, c.post.Err))
-		return
+		c.fail(c.gw.wireError(c, c.post.Err))
+	default:
+		c.answer(201, (*postAnswer)(c))
 	}
-	c.reply(201, func(w *protocol.Writer) {
+}
+
+// postAnswer is a call whose post is committed.
+type postAnswer call
+
+func (a *postAnswer) frame(w *protocol.Writer, _ *call) {
+	w.BeginMap(1)
+	w.Key("message_ids")
+	w.BeginArray(len(a.post.IDs))
+	for _, id := range a.post.IDs {
+		w.MessageID(id)
+	}
+	w.EndArray()
+	w.EndMap()
+}
+
+func (a *postAnswer) resource(x *exchange) {
+	path := x.path()
+	location := make([]byte, 0, len(path)+len("?ids=")+32*len(a.post.IDs))
+	location = append(append(location, path...), "?ids="...)
+	x.json(201, func(w *protocol.Writer) {
 		w.BeginMap(1)
-		w.Key("message_ids")
-		w.BeginArray(len(c.post.IDs))
-		for _, id := range c.post.IDs {
-			w.MessageID(id)
+		w.Key("resources")
+		w.BeginArray(len(a.post.IDs))
+		for i, id := range a.post.IDs {
+			if i > 0 {
+				location = append(location, ',')
+			}
+			text := id.String()
+			location = append(location, text...)
+			w.String(path + "/" + text)
 		}
 		w.EndArray()
 		w.EndMap()
 	})
+	// A header that is too long is refused by proxies, and then the client would not know that all went well.
+	if len(location) <= maxLocation {
+		x.header("Location", string(location))
+	} else {
+		x.header("Location", path)
+	}
 }
+
+// maxLocation is how long a Location header may be. Bytes.
+const maxLocation = 4 << 10
 
 var explainPostLimit = &handler{blocking: true, run: func(g *Gateway, c *call) {
 	q, err := g.backend.Queue(c.context(), c.key())
@@ -56,7 +90,7 @@ var explainPostLimit = &handler{blocking: true, run: func(g *Gateway, c *call) {
 
 // oversizePost is the variant of messagePost for posts above the limit: they are refused, but make their queue.
 func oversizePost(c *call) *handler {
-	if c.req.PostTooLarge(&c.sess.gw.cfg.Limits) == nil {
+	if c.req.PostTooLarge(&c.gw.cfg.Limits) == nil {
 		return nil
 	}
 	return refusePost
@@ -73,53 +107,51 @@ var refusePost = &handler{blocking: true, run: func(g *Gateway, c *call) {
 // messageList handles message_list.
 func (g *Gateway) messageList(c *call) {
 	f := &c.req.Fields
-	marker := f.Marker
-	if marker == markerBeginning {
-		marker = ""
-	}
-	messages, err := g.backend.Messages(c.context(), c.key(), protocol.MessagePage{
-		Marker: marker, Limit: f.Limit, Echo: f.Echo, ClientID: c.req.ClientUUID,
+	page := protocol.MessagePage{
+		Marker: f.Marker, Limit: f.Limit, Echo: f.Echo, ClientID: c.req.ClientUUID,
 		IncludeClaimed: f.IncludeClaimed, IncludeDelayed: f.IncludeDelayed,
-	})
-	g.replyMessages(c, messages, err)
+	}
+	if page.Marker == markerBeginning {
+		page.Marker = ""
+	}
+	var messages []protocol.Message
+	var err error
+	if c.mayWait() {
+		var parked bool
+		if messages, parked, err = g.listWaiting(c, page); parked {
+			return
+		}
+	} else {
+		messages, err = g.backend.Messages(c.context(), c.key(), page)
+	}
+	g.answerMessages(c, err, &messagesFound{messages: messages, listed: true})
 }
 
-// messageGet handles message_get. Its body's "messages" is one object, as on Zaqar.
+// messageGet handles message_get.
 func (g *Gateway) messageGet(c *call) {
 	m, err := g.backend.Message(c.context(), c.key(), c.req.Fields.MessageID)
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(1)
-		w.Key("messages")
-		writeMessage(w, m, "", c.extended())
-		w.EndMap()
-	})
+	c.answer(200, (*messageFound)(m))
 }
 
 // messageGetMany handles message_get_many. Messages that do not exist are left out.
 func (g *Gateway) messageGetMany(c *call) {
 	messages, err := g.backend.MessagesByID(c.context(), c.key(), c.req.Fields.MessageIDs)
-	g.replyMessages(c, messages, err)
+	g.answerMessages(c, err, &messagesFound{messages: messages})
 }
 
-func (g *Gateway) replyMessages(c *call, messages []protocol.Message, err error) {
-	if err != nil {
+func (g *Gateway) answerMessages(c *call, err error, a *messagesFound) {
+	switch {
+	case err != nil:
 		c.fail(g.wireError(c, err))
-		return
-	}
-	if !c.roomFor(messages) {
+	case !c.roomFor(a.messages):
 		c.fail(overloaded())
-		return
+	default:
+		c.answer(200, a)
 	}
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(1)
-		w.Key("messages")
-		writeMessages(w, messages, "", c.extended())
-		w.EndMap()
-	})
 }
 
 // messageDelete handles message_delete. A message that does not exist is deleted already.
@@ -150,7 +182,7 @@ func (g *Gateway) deleteMessages(c *call, ids ...string) {
 		}
 	}
 	if len(c.del.IDs) == 0 {
-		c.reply(204, emptyBody)
+		c.answer(204, done{})
 		return
 	}
 	c.del.Queue = c.key()
@@ -162,10 +194,10 @@ func (g *Gateway) deleteMessages(c *call, ids ...string) {
 
 func finishDelete(c *call) {
 	if c.del.Err != nil {
-		c.fail(c.sess.gw.wireError(c, c.del.Err))
+		c.fail(c.gw.wireError(c, c.del.Err))
 		return
 	}
-	c.reply(204, emptyBody)
+	c.answer(204, done{})
 }
 
 // pop is the variant of messageDeleteMany that takes messages from the queue's head.
@@ -182,98 +214,9 @@ var popMessages = &handler{blocking: true, run: func(g *Gateway, c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(1)
-		w.Key("messages")
-		w.BeginArray(len(messages))
-		for i := range messages {
-			g.writeWholeMessage(w, &messages[i], false, c.extended())
-		}
-		w.EndArray()
-		w.EndMap()
-	})
+	c.answer(200, messagesPopped(messages))
 }}
 
 // extended says whether the reply may hold more than Zaqar's clients know: some of them fail on keys that they do not
 // expect.
-func (c *call) extended() bool { return c.req.ID != nil || c.sess.extended }
-
-func writeMessages(w *protocol.Writer, messages []protocol.Message, claimID string, extended bool) {
-	w.BeginArray(len(messages))
-	for i := range messages {
-		writeMessage(w, &messages[i], claimID, extended)
-	}
-	w.EndArray()
-}
-
-// writeMessage writes a message as lists and claims show it. Zaqar names the claim only in what a claim returns: there
-// claimID is set.
-func writeMessage(w *protocol.Writer, m *protocol.Message, claimID string, extended bool) {
-	n := 5
-	if extended && m.Origin != nil {
-		n = 7
-	}
-	w.BeginMap(n)
-	w.Key("id")
-	w.MessageID(m.ID)
-	w.Key("claim_id")
-	writeClaimID(w, claimID)
-	w.Key("ttl")
-	w.Int(int64(m.TTL))
-	w.Key("age")
-	w.Int(int64(m.Age))
-	w.Key("body")
-	w.Raw(m.Codec, m.Body)
-	if n == 7 {
-		w.Key("claim_count")
-		w.Int(int64(m.ClaimCount))
-		w.Key("origin")
-		w.RawJSON(m.Origin)
-	}
-	w.EndMap()
-}
-
-// writeWholeMessage writes a message as pop and the statistics show it.
-func (g *Gateway) writeWholeMessage(w *protocol.Writer, m *protocol.Message, created, extended bool) {
-	origin := extended && m.Origin != nil
-	n := 6
-	for _, more := range []bool{created, g.cfg.Handlers.Checksum, origin} {
-		if more {
-			n++
-		}
-	}
-	w.BeginMap(n)
-	w.Key("id")
-	w.MessageID(m.ID)
-	w.Key("age")
-	w.Int(int64(m.Age))
-	w.Key("ttl")
-	w.Int(int64(m.TTL))
-	w.Key("body")
-	w.Raw(m.Codec, m.Body)
-	w.Key("claim_id")
-	writeClaimID(w, m.ClaimID)
-	w.Key("claim_count")
-	w.Int(int64(m.ClaimCount))
-	if created {
-		w.Key("created")
-		w.String(m.Created.UTC().Format("2006-01-02T15:04:05Z"))
-	}
-	if g.cfg.Handlers.Checksum {
-		w.Key("checksum")
-		w.String(checksum(m.Codec, m.Body))
-	}
-	if origin {
-		w.Key("origin")
-		w.RawJSON(m.Origin)
-	}
-	w.EndMap()
-}
-
-func writeClaimID(w *protocol.Writer, id string) {
-	if id == "" {
-		w.Null()
-		return
-	}
-	w.String(id)
-}
+func (c *call) extended() bool { return c.req.ID != nil || c.sess != nil && c.sess.extended }

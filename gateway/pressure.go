@@ -15,9 +15,9 @@ import (
 // wait. And the budget does not stay used up, for then the sessions that hold most and are slow to take it are closed.
 
 // allowance is how many bytes a session may hold in frames and replies whatever the others hold. All allowances
-// together are at most a quarter of the budget, or smallFrame for each session.
+// together are at most a quarter of the budget, or smallFrame for each session. An HTTP request has one, too.
 func (g *Gateway) allowance() int {
-	share := g.cfg.MemoryBudget / 4 / max(1, g.seats.Load())
+	share := g.cfg.MemoryBudget / 4 / max(1, g.seats.Load()+g.rest.running.Load())
 	return int(max(min(int64(g.cfg.SessionAllowance), share), smallFrame))
 }
 
@@ -48,14 +48,14 @@ func overloaded() *protocol.Error { return protocol.ErrorOverloaded(retryOverloa
 
 // roomFor says whether there is memory for a reply with these messages.
 func (c *call) roomFor(messages []protocol.Message) bool {
-	if !c.sess.gw.memory.full() {
+	if !c.gw.memory.full() {
 		return true
 	}
 	n := 0
 	for i := range messages {
 		n += len(messages[i].Body)
 	}
-	return !c.sess.overdrawn(n)
+	return !c.peer.overdrawn(n)
 }
 
 // pressureInterval is how often sessions are looked through for those to close.

@@ -99,23 +99,39 @@ type pushSink interface {
 
 // Committed tells the gateway what its own store has committed: subscribers here get it from memory. It is called on
 // the flusher's goroutine and does not block; the batch is not kept. Safe for concurrent use.
-func (g *Gateway) Committed(batch []protocol.Committed) { g.hub.committed(batch) }
+func (g *Gateway) Committed(batch []protocol.Committed) {
+	g.hub.committed(batch)
+	g.parking.committed(batch)
+}
 
 // QueueChanged tells the gateway that a queue was made, deleted, purged or given other metadata, here or through
 // another gateway. It does not block. Safe for concurrent use.
-func (g *Gateway) QueueChanged(key protocol.QueueKey, _ int64) { g.hub.queueChanged(key) }
+func (g *Gateway) QueueChanged(key protocol.QueueKey, queueID int64) {
+	g.hub.queueChanged(key)
+	g.parking.queueChanged(key, queueID)
+}
 
-// SubscriptionsEnded tells the gateway that another one has deleted subscriptions to a queue: those of sockets here are
-// looked for. It does not block. Safe for concurrent use.
-func (g *Gateway) SubscriptionsEnded(key protocol.QueueKey) { g.hub.subscriptionsEnded(key) }
+// Released tells the gateway that messages of a queue can be claimed again, here or through another gateway. It does not
+// block. Safe for concurrent use.
+func (g *Gateway) Released(queueID int64) { g.parking.wakeQueue(queueID) }
+
+// SubscriptionsChanged tells the gateway that another one has changed or deleted subscriptions to a queue: those of
+// sockets here are looked for. It does not block. Safe for concurrent use.
+func (g *Gateway) SubscriptionsChanged(key protocol.QueueKey) { g.hub.subscriptionsEnded(key) }
 
 // Wake hints that a queue has a message number head. Hints may be lost, doubled or late. It does not block. Safe for
 // concurrent use.
-func (g *Gateway) Wake(queueID, head int64) { g.hub.wakeQueue(queueID, head) }
+func (g *Gateway) Wake(queueID, head int64) {
+	g.hub.wakeQueue(queueID, head)
+	g.parking.wakeQueue(queueID)
+}
 
 // Reconnected tells the gateway that hints may have been lost: all feeds are compared with the database at once. It
 // does not block. Safe for concurrent use.
-func (g *Gateway) Reconnected() { g.hub.reconnected() }
+func (g *Gateway) Reconnected() {
+	g.hub.reconnected()
+	g.parking.reconnected()
+}
 
 // sessionClosed ends the subscriptions of a session that has closed.
 func (g *Gateway) sessionClosed(s *session) { g.hub.closeSession(&s.subs) }

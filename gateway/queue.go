@@ -17,7 +17,18 @@ func (g *Gateway) queueCreate(c *call) {
 	if created {
 		status = 201
 	}
-	c.reply(status, textBody("Queue "+c.key().Name+" created."))
+	c.answer(status, queueCreated{status})
+}
+
+type queueCreated struct{ status int }
+
+func (queueCreated) frame(w *protocol.Writer, c *call) {
+	w.String("Queue " + c.queue().ShownName() + " created.")
+}
+
+func (a queueCreated) resource(x *exchange) {
+	x.header("Location", x.path())
+	x.empty(a.status)
 }
 
 // queueGet handles queue_get. A missing queue has no metadata, as on Zaqar.
@@ -25,57 +36,113 @@ func (g *Gateway) queueGet(c *call) {
 	q, err := g.backend.Queue(c.context(), c.key())
 	switch {
 	case errors.Is(err, protocol.ErrNoQueue):
-		c.reply(200, emptyBody)
+		c.answer(200, queueFound{emptyObject})
 	case err != nil:
 		c.fail(g.wireError(c, err))
 	default:
-		c.reply(200, func(w *protocol.Writer) { w.RawJSON(q.Metadata) })
+		c.answer(200, queueFound{q.Metadata})
 	}
 }
+
+// emptyObject is the metadata of a queue that has none.
+var emptyObject = []byte("{}")
+
+// queueFound is a queue's metadata. REST adds what holds for the reserved attributes that are not set.
+type queueFound struct{ metadata []byte }
+
+func (a queueFound) frame(w *protocol.Writer, _ *call) { w.RawJSON(a.metadata) }
+
+func (a queueFound) resource(x *exchange) { x.metadata(a.metadata) }
 
 // queueList handles queue_list.
 func (g *Gateway) queueList(c *call) {
 	f := &c.req.Fields
-	queues, err := g.backend.Queues(c.context(), c.req.ProjectID, f.Marker, f.Limit)
-	keys, count := 1, int64(0)
+	page := protocol.QueuePage{
+		Project: c.req.ProjectID, Marker: f.Marker, Limit: f.Limit, Name: f.Name, Metadata: f.MetadataFilter,
+	}
+	a := new(queuesFound)
+	var err error
+	a.queues, err = g.backend.Queues(c.context(), page)
 	if err == nil && f.WithCount {
-		keys++
-		count, err = g.backend.CountQueues(c.context(), c.req.ProjectID)
+		a.count, err = g.backend.CountQueues(c.context(), page)
 	}
 	if err != nil {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(keys)
-		if f.WithCount {
-			w.Key("count")
-			w.Int(count)
+	c.answer(200, a)
+}
+
+// queuesFound is a page of queues.
+type queuesFound struct {
+	queues []protocol.Queue
+	count  int64
+}
+
+func (a *queuesFound) frame(w *protocol.Writer, c *call) {
+	f := &c.req.Fields
+	w.BeginMap(1 + countIf(f.WithCount))
+	a.writeCount(w, f)
+	w.Key("queues")
+	w.BeginArray(len(a.queues))
+	for i := range a.queues {
+		q := &a.queues[i]
+		w.BeginMap(1 + countIf(f.Detailed))
+		w.Key("name")
+		w.String(q.Name)
+		if f.Detailed {
+			w.Key("metadata")
+			w.RawJSON(q.Metadata)
 		}
+		w.EndMap()
+	}
+	w.EndArray()
+	w.EndMap()
+}
+
+func (a *queuesFound) resource(x *exchange) {
+	f := &x.c.req.Fields
+	marker := ""
+	if n := len(a.queues); n > 0 {
+		marker = a.queues[n-1].Name
+	}
+	x.json(200, func(w *protocol.Writer) {
+		w.BeginMap(2 + countIf(f.WithCount))
 		w.Key("queues")
-		w.BeginArray(len(queues))
-		for i := range queues {
-			writeQueue(w, &queues[i], f.Detailed)
+		w.BeginArray(len(a.queues))
+		for i := range a.queues {
+			q := &a.queues[i]
+			w.BeginMap(2 + countIf(f.Detailed))
+			w.Key("name")
+			w.String(q.Name)
+			if f.Detailed {
+				w.Key("metadata")
+				w.RawJSON(protocol.AppendFullMetadata(nil, q.Metadata, &x.gw.cfg.Limits))
+			}
+			w.Key("href")
+			w.String(x.href("queues", q.Name))
+			w.EndMap()
 		}
 		w.EndArray()
+		x.links(w, marker)
+		a.writeCount(w, f)
 		w.EndMap()
 	})
 }
 
-func writeQueue(w *protocol.Writer, q *protocol.Queue, detailed bool) {
-	if !detailed {
-		w.BeginMap(1)
-		w.Key("name")
-		w.String(q.Name)
-		w.EndMap()
-		return
+func (a *queuesFound) writeCount(w *protocol.Writer, f *protocol.Fields) {
+	if f.WithCount {
+		w.Key("count")
+		w.Int(a.count)
 	}
-	w.BeginMap(2)
-	w.Key("name")
-	w.String(q.Name)
-	w.Key("metadata")
-	w.RawJSON(q.Metadata)
-	w.EndMap()
+}
+
+// countIf is the number of keys that there are more if so.
+func countIf(so bool) int {
+	if so {
+		return 1
+	}
+	return 0
 }
 
 // queueDelete handles queue_delete. Subscriptions stay; their subscribers are told by a gap frame.
@@ -85,55 +152,21 @@ func (g *Gateway) queueDelete(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(204, textBody("Queue "+c.key().Name+" removed."))
+	c.answer(204, textDone("Queue "+c.queue().ShownName()+" removed."))
 }
 
-// queueStats handles queue_get_stats. A missing queue is told with counts of zero, as on Zaqar.
+// queueStats handles queue_get_stats. A missing queue is told with counts of zero, as on Zaqar: 404 in a frame, 200 over
+// REST.
 func (g *Gateway) queueStats(c *call) {
 	stats, err := g.backend.QueueStats(c.context(), c.key())
 	switch {
 	case errors.Is(err, protocol.ErrNoQueue):
-		c.reply(404, func(w *protocol.Writer) { g.writeStats(w, &protocol.QueueStats{}, c.extended()) })
+		c.answer(404, &statsFound{})
 	case err != nil:
 		c.fail(g.wireError(c, err))
 	default:
-		c.reply(200, func(w *protocol.Writer) { g.writeStats(w, &stats, c.extended()) })
+		c.answer(200, &statsFound{stats})
 	}
-}
-
-// statsCount is one number of a queue's statistics.
-type statsCount struct {
-	key string
-	n   int64
-}
-
-// writeStats writes the body of a queue's statistics. To Zaqar's clients delayed messages are free ones, which is what
-// they know; the others are told of them apart.
-func (g *Gateway) writeStats(w *protocol.Writer, s *protocol.QueueStats, extended bool) {
-	counts := []statsCount{{"claimed", s.Claimed}, {"free", s.Free + s.Delayed}, {"total", s.Total}}
-	if extended {
-		counts = []statsCount{{"claimed", s.Claimed}, {"delayed", s.Delayed}, {"free", s.Free}, {"total", s.Total}}
-	}
-	n := len(counts)
-	bounds := s.Oldest != nil && s.Newest != nil
-	if bounds {
-		n += 2
-	}
-	w.BeginMap(1)
-	w.Key("messages")
-	w.BeginMap(n)
-	for _, count := range counts {
-		w.Key(count.key)
-		w.Int(count.n)
-	}
-	if bounds {
-		w.Key("newest")
-		g.writeWholeMessage(w, s.Newest, true, extended)
-		w.Key("oldest")
-		g.writeWholeMessage(w, s.Oldest, true, extended)
-	}
-	w.EndMap()
-	w.EndMap()
 }
 
 // queuePurge handles queue_purge. A missing queue has nothing to purge.
@@ -147,16 +180,21 @@ func (g *Gateway) queuePurge(c *call) {
 	if subscriptions && err == nil {
 		g.hub.dropQueue(c.key())
 	}
-	c.reply(204, emptyBody)
+	c.answer(204, done{})
 }
 
-// emptyBody writes {}.
-func emptyBody(w *protocol.Writer) {
+// done is an answer that says nothing more.
+type done struct{}
+
+func (done) frame(w *protocol.Writer, _ *call) {
 	w.BeginMap(0)
 	w.EndMap()
 }
 
-// textBody writes a text.
-func textBody(text string) func(*protocol.Writer) {
-	return func(w *protocol.Writer) { w.String(text) }
-}
+func (done) resource(x *exchange) { x.empty(204) }
+
+// textDone is done, with a text in a frame.
+type textDone string
+
+func (a textDone) frame(w *protocol.Writer, _ *call) { w.String(string(a)) }
+func (a textDone) resource(x *exchange)              { x.empty(204) }

@@ -67,10 +67,24 @@ func (s *session) accept(kind websocket.MessageType, frame *buffer) error {
 	}
 	c := newCall(s, frame)
 	fault := protocol.Decode(frame.b, codec, s.defaults, &s.gw.cfg.Limits, &c.req)
+	// Faults of an action are told only to those who may ask for it.
+	if fault == nil || fault.Kind == protocol.KindAction {
+		if refused := s.gw.refusal(&c.req); refused != nil {
+			fault = refused
+		}
+	}
 	if !s.take(c, fault) {
 		return errFinished
 	}
 	return nil
+}
+
+// refusal is what a frame is answered whose sender may not ask for its action; nil if it may.
+func (g *Gateway) refusal(req *protocol.Request) *protocol.Error {
+	if a := req.Action; a != nil && a.Admin && !req.IsAdmin() {
+		return protocol.ErrorNotAdmin()
+	}
+	return g.authorizeFrame(req)
 }
 
 // smallFrame is the size up to which a frame that is being read counts as part of its session. Bytes. It is also the
@@ -171,10 +185,17 @@ func (s *session) waitFor(b *budget, n int) error {
 
 // finish makes the session take no more frames.
 func (s *session) finish() {
+	if s.endTaking() {
+		s.gw.parking.evict(s)
+	}
+}
+
+// endTaking is the part of finish under the mutex. It says whether this was the first call.
+func (s *session) endTaking() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finished {
-		return
+		return false
 	}
 	s.finished = true
 	close(s.gone)
@@ -183,6 +204,7 @@ func (s *session) finish() {
 	if s.cancel != nil {
 		s.cancel()
 	}
+	return true
 }
 
 // shut closes the session with a code: nothing is taken any more, what is in the outbound buffer goes out, then the

@@ -7,11 +7,14 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// encoding is a way to write a push: a codec and a dialect.
+// encoding is a way to write a push: a codec and a dialect, or an event of a stream.
 type encoding uint8
 
 // encodings is how many there are.
-const encodings = 4
+const encodings = 5
+
+// eventStream is JSON of the extended dialect as an event of a stream (streamevent.go); all others are WebSocket frames.
+const eventStream encoding = 4
 
 func encodingOf(codec protocol.Codec, extended bool) encoding {
 	e := encoding(codec) & 1
@@ -22,12 +25,12 @@ func encodingOf(codec protocol.Codec, extended bool) encoding {
 }
 
 func (e encoding) codec() protocol.Codec { return protocol.Codec(e & 1) }
-func (e encoding) extended() bool        { return e&2 != 0 }
+func (e encoding) extended() bool        { return e >= 2 }
 
 // encodingSet says which encodings are in use.
 type encodingSet [encodings]bool
 
-// frames are the WebSocket frames of a chunk's items in one encoding.
+// frames are the WebSocket frames, or the events, of a chunk's items in one encoding.
 type frames struct {
 	data []byte
 	ends []uint32 // where each item's frame ends in data

@@ -49,8 +49,8 @@ func (g *Gateway) stopServer(ctx context.Context) {
 	}
 }
 
-// Handler returns the gateway's HTTP side: an upgrade on any path opens a session, /livez and /readyz answer probes,
-// and everything else goes to Config.Fallback.
+// Handler returns the gateway's HTTP side: an upgrade on any path opens a session, /livez and /readyz answer probes, the
+// paths of the route table are REST's, confirmPath is a page for subscribers, and everything else goes to Config.Fallback.
 func (g *Gateway) Handler() http.Handler {
 	fallback := g.cfg.Fallback
 	if fallback == nil {
@@ -64,6 +64,10 @@ func (g *Gateway) Handler() http.Handler {
 			writeText(w, http.StatusOK, "ok\n")
 		case r.URL.Path == "/readyz":
 			g.serveReady(w, r)
+		case r.URL.Path == confirmPath:
+			g.serveConfirmPage(w, r)
+		case g.isREST(r):
+			g.serveREST(w, r)
 		default:
 			fallback.ServeHTTP(w, r)
 		}
@@ -101,6 +105,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request) {
 	s.defaults = protocol.Defaults{
 		ClientID:  strings.Clone(r.Header.Get("Client-ID")),
 		ProjectID: strings.Clone(r.Header.Get("X-Project-ID")),
+		Roles:     strings.Clone(r.Header.Get("X-Roles")),
 	}
 	ws, err := websocket.Accept(&hijacker{ResponseWriter: w, sess: s}, r, s.acceptOptions())
 	if err != nil {

@@ -115,8 +115,8 @@ func (s *session) ended() bool {
 func (s *session) take(c *call, fault *protocol.Error) bool {
 	class := c.req.Class()
 	c.fetch = fault == nil && isFetch(&c.req)
-	c.due = c.arrived + int64(s.gw.timeout(class))
-	c.held = cap(c.frame.b)
+	c.due = c.arrived + int64(s.gw.timeout(class)+waits(&c.req))
+	c.held = cap(c.input.b)
 	c.job.class, c.job.key = class, c.req.Queue()
 
 	s.mu.Lock()
@@ -137,7 +137,7 @@ func (s *session) take(c *call, fault *protocol.Error) bool {
 	if h := s.gw.handlerFor(c.req.Action); h.immediate {
 		s.mu.Unlock()
 		c.handler = h
-		s.handle(c)
+		c.handle()
 		return true
 	}
 	c.job.admitted = true
@@ -237,7 +237,7 @@ func (s *session) start(c *call) {
 		s.startFetch(c)
 		return
 	}
-	s.proceed(c)
+	c.proceed()
 }
 
 // startRunnable starts the frames that may start until there are none. The caller has set starting.
@@ -255,39 +255,61 @@ func (s *session) startRunnable() {
 	}
 }
 
-// handle runs a handler. One that panics before it has answered is answered with 500, so that a fault that one frame
-// can provoke does not end everybody's sessions.
-func (s *session) handle(c *call) {
+// handle runs the call's handler. One that panics before it has answered is answered with 500, so that a fault that one
+// request can provoke does not end everybody's sessions.
+func (c *call) handle() {
 	if !c.begin() {
 		return
 	}
-	serial := c.serial.Load()
+	g, serial := c.gw, c.serial.Load()
 	defer func() {
 		fault := recover()
 		if fault == nil {
 			return
 		}
-		s.gw.log.Error().Stringer("session", s.id).Str("panic", fmt.Sprint(fault)).Bytes("stack", debug.Stack()).
-			Msg("handler panicked")
+		g.log.Error().Str("panic", fmt.Sprint(fault)).Bytes("stack", debug.Stack()).Msg("handler panicked")
 		if c.serial.Load() == serial && c.state.Load() != callAnswered {
 			c.fail(errPanic)
 		}
 	}()
-	c.handler.run(s.gw, c)
+	c.handler.run(g, c)
 }
 
 var errPanic = &protocol.Error{
 	Status: 500, Kind: protocol.KindAction, Code: "internal", Exception: "Internal error.", Outcome: protocol.OutcomeUnknown,
 }
 
-// answered takes the encoded reply of c and sends what may leave now. What c held up goes on.
+// encode implements peer.
+func (s *session) encode(c *call, status int, a answer) {
+	c.spareHeader()
+	protocol.AppendReply(&c.out, &c.req, status, func(w *protocol.Writer) { a.frame(w, c) })
+}
+
+// encodeError implements peer.
+func (s *session) encodeError(c *call, e *protocol.Error) {
+	c.spareHeader()
+	protocol.AppendError(&c.out, &c.req, e)
+}
+
+// spareHeader empties the call's writer but for the room of a frame's header.
+func (c *call) spareHeader() {
+	c.out.Codec = c.req.Codec
+	var spare [maxWSHeader]byte
+	c.out.Buf = append(c.out.Buf[:0], spare[:]...)
+}
+
+// flush implements peer.
+func (s *session) flush() { s.out.flush() }
+
+// answered implements peer: it takes the encoded reply of c and sends what may leave now. What c held up goes on.
 func (s *session) answered(c *call) {
+	c.endWait()
 	n := len(c.out.Buf)
 	s.gw.memory.add(int64(n))
 	s.mu.Lock()
 	if c.job.admitted && !c.early {
 		s.forget(c)
-		s.pipe.finish(&c.job)
+		s.part(c)
 	}
 	c.held += n
 	s.heldBytes += n

@@ -78,7 +78,7 @@ func (b *sessionBackend) Messages(context.Context, protocol.QueueKey, protocol.M
 	return b.page, nil
 }
 
-func (b *sessionBackend) Queues(context.Context, string, string, int) ([]protocol.Queue, error) {
+func (b *sessionBackend) Queues(context.Context, protocol.QueuePage) ([]protocol.Queue, error) {
 	return nil, nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
-// subscriber is a socket's subscription: a cursor into a feed. The session's flusher takes frames from it
+// subscriber is the subscription of a socket or of an event stream: a cursor into a feed. The session's flusher takes frames from it
 // through next, as fast as the socket does.
 type subscriber struct {
 	sourceState // owned by the outbound buffer
@@ -96,7 +96,7 @@ func (s *subscriber) take(list [][]byte, limit int) (_ [][]byte, more, read bool
 			return list, false, s.lag()
 		}
 		if split != nil {
-			list = append(list, appendGap(nil, s.enc, f.key.Name, *split))
+			list = append(list, s.gap(*split, protocol.MessageID{Queue: f.queueID, N: split.To}))
 		}
 		list = append(list, data)
 		size += len(data)
@@ -119,7 +119,18 @@ func (s *subscriber) takeEnd() []byte {
 		gap.To = max(s.cursor, f.cursor)
 		s.closed = true
 	}
-	return appendGap(nil, s.enc, f.key.Name, gap)
+	// Without a marker: who resumes goes on from what came before, and not behind what did not come.
+	return s.gap(gap, protocol.MessageID{})
+}
+
+// gap returns the frame or the event of a gap; marker is for the latter. Requires the feed's mu.
+func (s *subscriber) gap(gap protocol.Gap, marker protocol.MessageID) []byte {
+	if s.enc == eventStream {
+		var w protocol.Writer
+		protocol.AppendGap(&w, s.feed.key.ShownName(), gap)
+		return appendEvent(nil, eventGap, marker, w.Buf)
+	}
+	return appendGap(nil, s.enc, s.feed.key.ShownName(), gap)
 }
 
 // chunk returns the chunk that goes on behind the cursor: from the page that was read for this subscriber, from
@@ -183,6 +194,13 @@ func (s *subscriber) end(reason protocol.GapReason) {
 	}
 	s.feed.mu.Unlock()
 	s.wake()
+}
+
+// over says that the subscription has ended and said so.
+func (s *subscriber) over() bool {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	return s.closed
 }
 
 // missing says why the subscription's row is not there: the database may have found its time up a moment before us.

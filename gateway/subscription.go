@@ -22,21 +22,25 @@ func (g *Gateway) subscriptionCreate(c *call) {
 		ID: uuid.New(), Queue: c.key(), Subscriber: f.Subscriber, TTL: f.TTL, Options: f.Options,
 	}
 	if sub.Options == nil {
-		sub.Options = []byte("{}")
+		sub.Options = emptyObject
 	}
-	if sub.Subscriber == "" {
+	if sub.Subscriber == "" && c.sess != nil {
 		g.subscribeSocket(c, sub)
 		return
 	}
-	if err := g.backend.CreateSubscription(c.context(), sub); err != nil {
-		g.refuseSubscription(c, err)
+	if e := g.checkSubscriber(sub.Subscriber, sub.Options); e != nil {
+		c.fail(e)
 		return
 	}
-	g.undelivered.Do(func() {
-		g.log.Warn().Str("project", sub.Queue.Project).Str("queue", sub.Queue.Name).
-			Msg("a webhook or mail subscription was stored, but this version delivers to sockets only")
-	})
-	c.reply(201, func(w *protocol.Writer) { writeSubscribed(w, c, sub, "") })
+	err := g.backend.CreateSubscription(c.context(), sub, g.confirms())
+	switch {
+	case errors.Is(err, protocol.ErrSubscriptionExists):
+		c.answer(409, &subscribed{sub: sub, exists: true})
+	case err != nil:
+		c.fail(g.wireError(c, err))
+	default:
+		c.answer(201, &subscribed{sub: sub})
+	}
 }
 
 // subscribeSocket makes the session's socket a subscriber. The head is read before anything is promised: the marker in
@@ -49,17 +53,24 @@ func (g *Gateway) subscribeSocket(c *call, sub *protocol.Subscription) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	if err := g.backend.CreateSubscription(c.context(), sub); err != nil {
-		if !errors.Is(err, protocol.ErrSubscriptionExists) {
-			g.hub.ended.add(sub.ID) // it may be there all the same
+	from, err := g.startBehind(c.context(), sub.Queue, head, protocol.SubscriptionStart(sub.Options))
+	if err != nil {
+		c.fail(g.wireError(c, err))
+		return
+	}
+	if err := g.backend.CreateSubscription(c.context(), sub, false); err != nil {
+		if errors.Is(err, protocol.ErrSubscriptionExists) {
+			c.answer(409, &subscribed{sub: sub, exists: true})
+			return
 		}
-		g.refuseSubscription(c, err)
+		g.hub.ended.add(sub.ID) // it may be there all the same
+		c.fail(g.wireError(c, err))
 		return
 	}
 	enc := encodingOf(c.req.Codec, c.sess.extended)
 	s, full := g.hub.subscribe(subscription{
 		id: sub.ID, key: sub.Queue, head: head, ttl: time.Duration(sub.TTL) * time.Second,
-		encoding: enc, session: &c.sess.subs, sink: &c.sess.out,
+		encoding: enc, session: &c.sess.subs, sink: &c.sess.out, from: from,
 	})
 	switch {
 	case full:
@@ -71,7 +82,7 @@ func (g *Gateway) subscribeSocket(c *call, sub *protocol.Subscription) {
 	default:
 		g.hub.setEncoding(&c.sess.subs, enc)
 		session := &c.sess.subs
-		if !c.replyThen(201, func(w *protocol.Writer) { writeSubscribed(w, c, sub, headMarker(head)) }, s.open) {
+		if !c.answerThen(201, &subscribed{sub: sub, marker: from.marker(head)}, s.open) {
 			// The client was told that it failed: nothing may stand in the way when it tries again.
 			g.hub.drop(sub.Queue, sub.ID, session)
 			g.hub.ended.add(sub.ID)
@@ -85,16 +96,6 @@ var errTooManySubscriptions = &protocol.Error{
 	Exception: "This session has as many subscriptions as it may have.",
 }
 
-// refuseSubscription answers a subscription that was not made.
-func (g *Gateway) refuseSubscription(c *call, err error) {
-	if errors.Is(err, protocol.ErrSubscriptionExists) {
-		// Zaqar answers a plain text here, not an error object.
-		c.reply(409, textBody("Subscription "+c.req.Fields.QueueName+" not created."))
-		return
-	}
-	c.fail(g.wireError(c, err))
-}
-
 // markerBeginning is the marker ahead of a queue's first message.
 const markerBeginning = "beginning"
 
@@ -106,22 +107,47 @@ func headMarker(head protocol.Head) string {
 	return protocol.MessageID{Queue: head.QueueID, N: head.Last}.String()
 }
 
-// writeSubscribed writes the body of a made subscription. The marker is for those who know of it.
-func writeSubscribed(w *protocol.Writer, c *call, sub *protocol.Subscription, marker string) {
-	n := 2
-	if marker != "" && c.extended() {
-		n = 3
+// subscribed is a subscription that was made, or that exists already.
+type subscribed struct {
+	sub    *protocol.Subscription
+	exists bool
+	// marker is for those who know of it.
+	marker string
+}
+
+func (a *subscribed) frame(w *protocol.Writer, c *call) {
+	name := a.sub.Queue.ShownName()
+	if a.exists {
+		// Zaqar answers a plain text here, not an error object.
+		w.String("Subscription " + name + " not created.")
+		return
 	}
-	w.BeginMap(n)
+	marked := a.marker != "" && c.extended()
+	w.BeginMap(2 + countIf(marked))
 	w.Key("subscription_id")
-	w.String(sub.ID.String())
+	w.String(a.sub.ID.String())
 	w.Key("message")
-	w.String("Subscription " + sub.Queue.Name + " created.")
-	if n == 3 {
+	w.String("Subscription " + name + " created.")
+	if marked {
 		w.Key("marker")
-		w.String(marker)
+		w.String(a.marker)
 	}
 	w.EndMap()
+}
+
+// resource: who asks again for a subscription that is not confirmed gets its id, and its subscriber is asked again.
+func (a *subscribed) resource(x *exchange) {
+	x.header("Location", x.path())
+	if a.exists && a.sub.Confirmed {
+		x.fault(protocol.ErrorSubscriptionExists(&x.c.req))
+		return
+	}
+	x.json(201, func(w *protocol.Writer) {
+		w.BeginMap(1)
+		w.Key("subscription_id")
+		w.String(a.sub.ID.String())
+		w.EndMap()
+	})
 }
 
 // subscriptionList handles subscription_list.
@@ -132,16 +158,38 @@ func (g *Gateway) subscriptionList(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(200, func(w *protocol.Writer) {
-		w.BeginMap(1)
-		w.Key("subscriptions")
-		w.BeginArray(len(subs))
-		for i := range subs {
-			writeSubscription(w, &subs[i])
-		}
-		w.EndArray()
+	c.answer(200, subscriptionsFound(subs))
+}
+
+// subscriptionsFound is a page of subscriptions.
+type subscriptionsFound []protocol.Subscription
+
+func (a subscriptionsFound) frame(w *protocol.Writer, _ *call) {
+	w.BeginMap(1)
+	a.write(w)
+	w.EndMap()
+}
+
+func (a subscriptionsFound) resource(x *exchange) {
+	marker := ""
+	if len(a) > 0 {
+		marker = a[len(a)-1].ID.String()
+	}
+	x.json(200, func(w *protocol.Writer) {
+		w.BeginMap(2)
+		a.write(w)
+		x.links(w, marker)
 		w.EndMap()
 	})
+}
+
+func (a subscriptionsFound) write(w *protocol.Writer) {
+	w.Key("subscriptions")
+	w.BeginArray(len(a))
+	for i := range a {
+		writeSubscription(w, &a[i])
+	}
+	w.EndArray()
 }
 
 // subscriptionGet handles subscription_get.
@@ -160,7 +208,17 @@ func (g *Gateway) subscriptionGet(c *call) {
 		c.fail(g.wireError(c, err))
 		return
 	}
-	c.reply(200, func(w *protocol.Writer) { writeSubscription(w, sub) })
+	c.answer(200, (*subscriptionFound)(sub))
+}
+
+type subscriptionFound protocol.Subscription
+
+func (a *subscriptionFound) frame(w *protocol.Writer, _ *call) {
+	writeSubscription(w, (*protocol.Subscription)(a))
+}
+
+func (a *subscriptionFound) resource(x *exchange) {
+	x.json(200, func(w *protocol.Writer) { writeSubscription(w, (*protocol.Subscription)(a)) })
 }
 
 func writeSubscription(w *protocol.Writer, sub *protocol.Subscription) {
@@ -168,7 +226,7 @@ func writeSubscription(w *protocol.Writer, sub *protocol.Subscription) {
 	w.Key("id")
 	w.String(sub.ID.String())
 	w.Key("source")
-	w.String(sub.Queue.Name)
+	w.String(sub.Queue.ShownName())
 	w.Key("subscriber")
 	w.String(sub.Subscriber)
 	w.Key("ttl")
@@ -191,7 +249,15 @@ func (g *Gateway) subscriptionDelete(c *call) {
 			c.fail(g.wireError(c, err))
 			return
 		}
-		g.hub.drop(c.key(), id, &c.sess.subs)
+		g.hub.drop(c.key(), id, c.subs())
 	}
-	c.reply(204, textBody("Subscription "+text+" removed."))
+	c.answer(204, textDone("Subscription "+text+" removed."))
+}
+
+// subs are the subscriptions of the call's session; nil for an HTTP exchange, which has none.
+func (c *call) subs() *sessionSubs {
+	if c.sess == nil {
+		return nil
+	}
+	return &c.sess.subs
 }

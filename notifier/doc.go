@@ -4,7 +4,7 @@
 // Everything that passes here is a hint, never data: whoever gets one reads the database. So hints may be merged,
 // repeated, sent late or lost; a slow poll of the readers and the Reconnected event cover what is lost.
 //
-//	Dirty, QueueChanged, Released, SubscriptionsEnded ──> pending (merged, bounded) ──> sender ──NOTIFY──> other gateways
+//	Dirty, QueueChanged, Released, SubscriptionsChanged ──> pending (merged, bounded) ──> sender ──NOTIFY──> other gateways
 //	Sink <── listener <──LISTEN── other gateways
 //
 // The sender goroutine owns one connection. It takes all that is pending, packs it into as few payloads as

@@ -109,7 +109,7 @@ func (n *Notifier) deliver(h hint) {
 	case kindChanged:
 		n.sink.QueueChanged(h.key, h.queueID)
 	case kindSubscriptions:
-		n.sink.SubscriptionsEnded(h.key)
+		n.sink.SubscriptionsChanged(h.key)
 	case kindEverything:
 		n.sink.Reconnected()
 	}

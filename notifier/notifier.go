@@ -25,8 +25,8 @@ type Sink interface {
 	QueueChanged(key protocol.QueueKey, queueID int64)
 	// Released: messages of the queue from number seq on may be free to be claimed again.
 	Released(queueID, seq int64)
-	// SubscriptionsEnded: subscriptions to the queue that push to sockets of some other gateway were deleted.
-	SubscriptionsEnded(key protocol.QueueKey)
+	// SubscriptionsChanged: durable subscriptions to the queue changed, or those of some other gateway's sockets ended.
+	SubscriptionsChanged(key protocol.QueueKey)
 	// Reconnected: anything may have changed, as hints may have been lost. It comes whenever LISTEN is in place
 	// (again), and when another gateway says so.
 	Reconnected()
@@ -147,9 +147,9 @@ func (n *Notifier) Released(queueID, seq int64) {
 	}
 }
 
-// SubscriptionsEnded says that subscriptions to the queue that push to sockets of other gateways were deleted. It does
-// not block.
-func (n *Notifier) SubscriptionsEnded(key protocol.QueueKey) {
+// SubscriptionsChanged says that durable subscriptions to the queue were made or changed, or that subscriptions that
+// push to sockets of other gateways were deleted. It does not block.
+func (n *Notifier) SubscriptionsChanged(key protocol.QueueKey) {
 	if !n.peers.alone() {
 		n.pending.end(key)
 	}

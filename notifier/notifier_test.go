@@ -41,7 +41,7 @@ func (r recorder) QueueChanged(key protocol.QueueKey, queueID int64) {
 	r <- event{kind: kindChanged, queueID: queueID, key: key}
 }
 
-func (r recorder) SubscriptionsEnded(key protocol.QueueKey) {
+func (r recorder) SubscriptionsChanged(key protocol.QueueKey) {
 	r <- event{kind: kindSubscriptions, key: key}
 }
 
@@ -120,7 +120,7 @@ func TestHintsReachTheOther(t *testing.T) {
 	eventsB.await(t, event{kind: kindReleased, queueID: 7, n: 40})
 	a.QueueChanged(key, 7)
 	eventsB.await(t, event{kind: kindChanged, queueID: 7, key: key})
-	a.SubscriptionsEnded(key)
+	a.SubscriptionsChanged(key)
 	eventsB.await(t, event{kind: kindSubscriptions, key: key})
 	b.Dirty(8, 1)
 	eventsA.awaitAny(t, func(e event) bool {
@@ -181,7 +181,7 @@ func TestAloneSendsNothing(t *testing.T) {
 	a.Dirty(1, 1)
 	a.Released(1, 1)
 	a.QueueChanged(protocol.QueueKey{Name: "q"}, 1)
-	a.SubscriptionsEnded(protocol.QueueKey{Name: "q"})
+	a.SubscriptionsChanged(protocol.QueueKey{Name: "q"})
 	hellos(2)
 
 	// A newcomer is told that everything may have changed, and then of each change.

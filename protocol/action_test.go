@@ -13,15 +13,25 @@ func TestActions(t *testing.T) {
 		if a.Required&a.Optional != 0 {
 			t.Errorf("%s: fields both required and optional", a.Name)
 		}
-		if queue := a.Required.Has(FieldQueueName); queue == (a.Class == ClassSession) {
+		if queue := a.Required&(FieldQueueName|FieldTopicName) != 0; queue == (a.Class == ClassSession) {
 			t.Errorf("%s: class %d, names a queue: %v", a.Name, a.Class, queue)
 		}
 		if a.bodyless && a.Required != 0 {
 			t.Errorf("%s: required fields in a body that may be missing", a.Name)
 		}
 	}
-	if len(seen) != 21 {
+	if len(seen) != 50 {
 		t.Errorf("%d actions", len(seen))
+	}
+	for name := range restForms {
+		if !seen[name] {
+			t.Errorf("REST has %s, which is no action", name)
+		}
+	}
+	for name := range seen {
+		if restForms[name] == nil && name != "authenticate" {
+			t.Errorf("REST lacks %s", name)
+		}
 	}
 	if ActionByName("queue_glorify") != nil {
 		t.Error("found an action that is none")

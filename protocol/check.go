@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -8,13 +10,27 @@ import (
 // The checks of the action table: what goes beyond types and needs no storage, in the order in which the wire answers.
 // They also fill in the action's defaults.
 
-func checkQueueName(r *Request, lim *Limits) *Error {
+// checkName checks the name of the queue or of the topic.
+func checkName(r *Request, lim *Limits) *Error {
+	if r.Fields.Set&FieldTopicName != 0 {
+		return checkTopicName(r.Fields.TopicName, lim)
+	}
 	name := r.Fields.QueueName
 	if len(name) > lim.MaxQueueNameLength && utf8.RuneCountInString(name) > lim.MaxQueueNameLength {
 		return errQueueNameLength(lim.MaxQueueNameLength)
 	}
 	if !ValidQueueName(name) {
 		return errQueueName
+	}
+	return nil
+}
+
+func checkTopicName(name string, lim *Limits) *Error {
+	if len(name) > lim.MaxQueueNameLength && utf8.RuneCountInString(name) > lim.MaxQueueNameLength {
+		return errTopicNameLength(lim.MaxQueueNameLength)
+	}
+	if !ValidQueueName(name) {
+		return errTopicName
 	}
 	return nil
 }
@@ -60,7 +76,7 @@ func inRange(f *Fields, field FieldSet, v *int, def, most int) bool {
 }
 
 func checkQueueCreate(r *Request, lim *Limits) *Error {
-	if err := checkQueueName(r, lim); err != nil {
+	if err := checkName(r, lim); err != nil {
 		return err
 	}
 	if r.Fields.Metadata == nil {
@@ -74,11 +90,60 @@ func checkQueueList(r *Request, lim *Limits) *Error {
 	if !inRange(&r.Fields, FieldLimit, &r.Fields.Limit, lim.DefaultPage, lim.MaxQueuesPerPage) {
 		return errQueueLimit(lim.MaxQueuesPerPage)
 	}
+	if err := checkFilter(&r.Fields, lim); err != nil {
+		return err
+	}
 	return checkMarker(r)
 }
 
+// checkFilter bounds a filter by what metadata can hold: a larger one finds nothing.
+func checkFilter(f *Fields, lim *Limits) *Error {
+	if strings.IndexByte(f.Name, 0) >= 0 {
+		return errFieldNUL("name")
+	}
+	size := 0
+	for key, value := range f.MetadataFilter {
+		if strings.IndexByte(key, 0) >= 0 || strings.IndexByte(value, 0) >= 0 {
+			return errFieldNUL("filter")
+		}
+		size += len(key) + len(value)
+	}
+	if size > lim.MaxMetadataBytes {
+		return errFilterSize(lim.MaxMetadataBytes)
+	}
+	return nil
+}
+
+// checkQueueUpdate judges a patch as far as that needs no metadata.
+func checkQueueUpdate(r *Request, lim *Limits) *Error {
+	if err := checkName(r, lim); err != nil {
+		return err
+	}
+	return CheckPatch(r.Fields.Patch, lim)
+}
+
+// sharedPaths are the parts of a queue that a signed URL may be good for.
+var sharedPaths = []string{"messages", "subscriptions", "claims"}
+
+// checkShare leaves the time to the handler, which knows what time it is.
+func checkShare(r *Request, lim *Limits) *Error {
+	if err := checkName(r, lim); err != nil {
+		return err
+	}
+	var foreign []string
+	for _, path := range r.Fields.Paths {
+		if !slices.Contains(sharedPaths, path) && len(foreign) < len(sharedPaths) {
+			foreign = append(foreign, pythonText(bounded(path)))
+		}
+	}
+	if foreign != nil {
+		return ErrorShare("Invalid paths: {" + strings.Join(foreign, ", ") + "}")
+	}
+	return nil
+}
+
 func checkMessagePost(r *Request, lim *Limits) *Error {
-	if err := checkQueueName(r, lim); err != nil {
+	if err := checkName(r, lim); err != nil {
 		return err
 	}
 	if len(r.Fields.Messages) == 0 {
@@ -91,17 +156,29 @@ func checkMessagePost(r *Request, lim *Limits) *Error {
 }
 
 func checkMessageList(r *Request, lim *Limits) *Error {
-	if err := checkQueueName(r, lim); err != nil {
+	if err := checkName(r, lim); err != nil {
 		return err
 	}
 	if !inRange(&r.Fields, FieldLimit, &r.Fields.Limit, lim.DefaultPage, lim.MaxMessagesPerPage) {
 		return errLimit(lim.MaxMessagesPerPage)
 	}
+	return checkWait(r, lim)
+}
+
+// checkWait refuses what would block all replies of a session: those to frames without an id keep their order.
+func checkWait(r *Request, lim *Limits) *Error {
+	wait := r.Fields.Wait
+	switch {
+	case wait < 0 || wait > lim.MaxWait:
+		return errWait(lim.MaxWait)
+	case wait > 0 && r.ID == nil && !r.rest:
+		return errWaitWithoutID
+	}
 	return nil
 }
 
 func checkMessageGetMany(r *Request, lim *Limits) *Error {
-	if err := checkQueueName(r, lim); err != nil {
+	if err := checkName(r, lim); err != nil {
 		return err
 	}
 	if n := len(r.Fields.MessageIDs); n < 1 || n > lim.MaxMessagesPerPage {
@@ -125,7 +202,7 @@ func checkMessageDeleteMany(r *Request, lim *Limits) *Error {
 	case ids && (len(f.MessageIDs) < 1 || len(f.MessageIDs) > lim.MaxMessagesPerPage):
 		return errIDCount(lim.MaxMessagesPerPage)
 	}
-	return checkQueueName(r, lim)
+	return checkName(r, lim)
 }
 
 func checkClaimCreate(r *Request, lim *Limits) *Error {
@@ -138,7 +215,10 @@ func checkClaimCreate(r *Request, lim *Limits) *Error {
 	if err := checkClaimGrace(r, lim); err != nil {
 		return err
 	}
-	return checkQueueName(r, lim)
+	if err := checkWait(r, lim); err != nil {
+		return err
+	}
+	return checkName(r, lim)
 }
 
 func checkClaimUpdate(r *Request, lim *Limits) *Error {
@@ -148,7 +228,7 @@ func checkClaimUpdate(r *Request, lim *Limits) *Error {
 	if err := checkClaimGrace(r, lim); err != nil {
 		return err
 	}
-	return checkQueueName(r, lim)
+	return checkName(r, lim)
 }
 
 func checkClaimTTL(r *Request, lim *Limits) *Error {
@@ -170,6 +250,31 @@ func checkClaimGrace(r *Request, lim *Limits) *Error {
 }
 
 func checkSubscriptionCreate(r *Request, lim *Limits) *Error {
+	if err := checkSubscription(r, lim); err != nil {
+		return err
+	}
+	if !r.Fields.Set.Has(FieldTTL) {
+		r.Fields.TTL = lim.DefaultSubscriptionTTL
+	}
+	return checkName(r, lim)
+}
+
+func checkSubscriptionUpdate(r *Request, lim *Limits) *Error {
+	f := &r.Fields
+	if f.Set&(FieldSubscriber|FieldTTL|FieldOptions) == 0 {
+		return errNothingToUpdate
+	}
+	if f.Set.Has(FieldSubscriber) && f.Subscriber == "" {
+		return errSubscriberScheme(lim.SubscriberSchemes)
+	}
+	if err := checkSubscription(r, lim); err != nil {
+		return err
+	}
+	return checkName(r, lim)
+}
+
+// checkSubscription checks the fields of a subscription that were sent.
+func checkSubscription(r *Request, lim *Limits) *Error {
 	f := &r.Fields
 	if f.Subscriber != "" {
 		if err := checkSubscriber(f.Subscriber, lim); err != nil {
@@ -178,18 +283,15 @@ func checkSubscriptionCreate(r *Request, lim *Limits) *Error {
 	}
 	switch {
 	case !f.Set.Has(FieldTTL):
-		f.TTL = lim.DefaultSubscriptionTTL
 	case f.TTL < lim.MinSubscriptionTTL:
 		return errSubscriptionTTL(lim.MinSubscriptionTTL)
 	case r.ttl > int64(lim.MaxSubscriptionTTL):
 		return errSubscriptionTTLMax(lim.MaxSubscriptionTTL)
 	}
-	if f.Options != nil {
-		if err := checkOptions(f.Options); err != nil {
-			return err
-		}
+	if f.Options == nil {
+		return nil
 	}
-	return checkQueueName(r, lim)
+	return checkOptions(f.Options, f.Subscriber == "" && r.Action.Name == "subscription_create")
 }
 
 // checkSubscriber looks at the scheme only: whether there is anybody at that address shows when it is called.
@@ -209,11 +311,30 @@ func checkSubscriber(subscriber string, lim *Limits) *Error {
 }
 
 func checkSubscriptionList(r *Request, lim *Limits) *Error {
-	if err := checkQueueName(r, lim); err != nil {
+	if err := checkName(r, lim); err != nil {
 		return err
 	}
 	if !inRange(&r.Fields, FieldLimit, &r.Fields.Limit, lim.DefaultPage, lim.MaxSubscriptionsPerPage) {
 		return errLimit(lim.MaxSubscriptionsPerPage)
 	}
 	return checkMarker(r)
+}
+
+func checkDeadDeliveryList(r *Request, lim *Limits) *Error {
+	if err := checkSubscriptionList(r, lim); err != nil || r.Fields.Marker == "" {
+		return err
+	}
+	marker, err := strconv.ParseInt(r.Fields.Marker, 10, 64)
+	if err != nil {
+		return errDeliveryID(r.Fields.Marker)
+	}
+	r.Fields.DeliveryMarker = marker
+	return nil
+}
+
+func checkDeadDeliveries(r *Request, lim *Limits) *Error {
+	if n := len(r.Fields.DeliveryIDs); r.Fields.Set.Has(FieldDeliveryIDs) && (n < 1 || n > lim.MaxSubscriptionsPerPage) {
+		return errDeliveryIDCount(lim.MaxSubscriptionsPerPage)
+	}
+	return checkName(r, lim)
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"math"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -11,6 +12,8 @@ import (
 type Defaults struct {
 	ClientID  string
 	ProjectID string
+	// Roles are as in Request.
+	Roles string
 }
 
 // headerSet is a set of headers.
@@ -20,7 +23,8 @@ const (
 	headerClientID headerSet = 1 << iota
 	headerProjectID
 	headerAuthToken
-	headerOther // a header that must be a string and is not used
+	headerRoles
+	headerOther // a header that must be a string and is kept elsewhere or not at all
 )
 
 // decoder reads one frame. It lives on the stack of Decode.
@@ -30,8 +34,14 @@ type decoder struct {
 	lim *Limits
 	// headers are the headers that the frame or the session's defaults supply.
 	headers headerSet
-	// schema says that a field is missing or of a wrong type.
-	schema bool
+	// schema says that a field is missing or of a wrong type. wrong is the first field of the body of which it says so,
+	// and wrongValue what was sent; nil when nothing was.
+	schema     bool
+	wrong      *fieldRow
+	wrongValue []byte
+	// wanted are the fields of the body that are read, unknown is the first that is not.
+	wanted  FieldSet
+	unknown string
 	// bodyAt is where the body's value starts, -1 without one; bodyRead says that its fields were read.
 	bodyAt   int
 	bodyRead bool
@@ -86,6 +96,7 @@ func (d *decoder) defaults(def Defaults) {
 		d.req.ProjectID = def.ProjectID
 		d.headers |= headerProjectID
 	}
+	d.req.Roles = def.Roles
 }
 
 // undecodable makes the answer to a frame that is not valid. Nothing of it is echoed: other readers might not agree
@@ -210,13 +221,44 @@ func (d *decoder) headerFields() {
 			d.readHeader(headerProjectID, &d.req.ProjectID)
 		case "X-Auth-Token":
 			d.readHeader(headerAuthToken, &d.req.AuthToken)
+		case "X-Roles", "X-ROLES":
+			d.schema = d.schema || d.headers&headerRoles != 0 // both: which one counts?
+			d.readHeader(headerRoles, &d.req.Roles)
 		case "User-Agent", "Date", "Accept":
 			var unused string
 			d.readHeader(headerOther, &unused)
 		default:
-			d.skip()
+			d.readSignature(key)
 		}
 	}
+}
+
+// readSignature reads the headers of a signed URL and passes those that nobody knows.
+func (d *decoder) readSignature(key string) {
+	switch key {
+	case "URL-Signature":
+		d.readHeader(headerOther, &d.req.Signature.Signature)
+	case "URL-Expires":
+		d.readHeader(headerOther, &d.req.Signature.Expires)
+	case "URL-Methods":
+		d.readHeaderList(&d.req.Signature.Methods)
+	case "URL-Paths":
+		d.readHeaderList(&d.req.Signature.Paths)
+	default:
+		d.skip()
+	}
+}
+
+// readHeaderList reads a list of a signed URL: an array, which is what Zaqar's socket takes, or a text with commas, as
+// HTTP has it. It is kept as the latter.
+func (d *decoder) readHeaderList(into *string) {
+	if d.kind() != kindArray {
+		d.readHeader(headerOther, into)
+		return
+	}
+	var list []string
+	d.readStrings(&list)
+	*into = strings.Join(list, ",")
 }
 
 func (d *decoder) readHeader(h headerSet, into *string) {
@@ -251,6 +293,7 @@ func (d *decoder) readBody() {
 		d.skip()
 	case d.req.Action != nil:
 		d.bodyRead = true
+		d.wanted = d.req.Action.fields()
 		d.bodyFields()
 	default:
 		d.skip()
@@ -266,13 +309,14 @@ func (d *decoder) deferredBody() {
 		return
 	}
 	d.pos, d.depth = d.bodyAt, 1
+	d.wanted = d.req.Action.fields()
 	d.bodyFields()
 }
 
 // bodyFields reads the fields that the action has and passes all others.
 func (d *decoder) bodyFields() {
 	var seen keySet
-	wanted := d.req.Action.fields()
+	wanted := d.wanted
 	it := d.enter()
 	for {
 		key, ok := d.nextKey(&it)
@@ -283,14 +327,30 @@ func (d *decoder) bodyFields() {
 			d.failDuplicate(key)
 			return
 		}
-		f := fieldByName(key) & wanted
-		if f == 0 {
-			d.skip()
+		row := fieldByName(key)
+		if row == nil || row.bit&wanted == 0 {
+			d.unknownField(key)
 			continue
 		}
-		d.req.Fields.Set |= f
-		d.readField(f)
+		if d.kind() == kindNull && d.req.rest && d.req.Action.Name == "subscription_update" {
+			d.skip() // python-openstackclient sends null for what is to stay as it is
+			continue
+		}
+		d.req.Fields.Set |= row.bit
+		at := d.pos
+		d.readField(row)
+		if d.schema && d.wrong == nil {
+			d.wrong, d.wrongValue = row, d.data[at:d.pos]
+		}
 	}
+}
+
+// unknownField passes the value of a field that the action does not read.
+func (d *decoder) unknownField(key string) {
+	if d.unknown == "" {
+		d.unknown = key
+	}
+	d.skip()
 }
 
 // verdict judges a frame that is well formed, in the order in which the wire answers.
@@ -302,9 +362,12 @@ func (d *decoder) verdict() *Error {
 		}
 		return errUnknownAction(d.action)
 	}
-	if d.schema || d.headers&r.Action.headers != r.Action.headers || !r.Fields.Set.Has(r.Action.Required) ||
+	if d.schema || d.headers&r.Action.headers != r.Action.headers || !r.Fields.named().Has(r.Action.Required) ||
 		d.bodyAt < 0 && !r.Action.bodyless {
 		return errSchema
+	}
+	if r.Fields.Set.Has(FieldQueueName | FieldTopicName) {
+		return errQueueAndTopic
 	}
 	if d.messageFault != nil {
 		return d.messageFault

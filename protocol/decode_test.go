@@ -178,7 +178,6 @@ func TestDecodeRefuses(t *testing.T) {
 
 		"action a number":            {`{"action":5}`, "unknown_action"},
 		"action an object":           {`{"action":{}}`, "unknown_action"},
-		"action of a later issue":    {`{"action":"ping_node"}`, "unknown_action"},
 		"limit beyond 64 bits":       {body("queue_list", `{"limit":99999999999999999999}`), "limit"},
 		"limit below 64 bits":        {body("queue_list", `{"limit":-99999999999999999999}`), "limit"},
 		"ttl beyond 32 bits":         {body("claim_create", `{"queue_name":"q","ttl":4294967396}`), "ttl"},

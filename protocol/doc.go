@@ -13,6 +13,13 @@
 // A decoded [Request] does not own its memory: strings and ranges point into the frame, or into the request's own
 // scratch memory where an escape had to be resolved. Frame and request live and die together.
 //
+// # A resource's way in
+//
+// [DecodeREST] makes the same Request of a path, a query and a body. What an action takes from where is a row of a table
+// (restform.go); the fields, their ranges and the action's check are those of frames, so that no range is decided
+// twice. Only the order of the checks and the words of the answers are REST's: [Error.REST] has them. A patch of
+// metadata is judged when it is decoded and done, by [ApplyPatch], when the metadata are at hand.
+//
 // # A reply's way out
 //
 // A [Writer] builds replies and pushes in either codec through one code path. [AppendReply] and [AppendError] wrap a

@@ -66,11 +66,12 @@ func TestDocumentedActions(t *testing.T) {
 	for _, row := range document(t, "Actions") {
 		var set FieldSet
 		for _, name := range words(row[1]) {
-			f := fieldByName(name)
-			if f == 0 {
+			field := fieldByName(name)
+			if field == nil {
 				t.Errorf("there is no field %q, which the document gives %s", name, row[0])
+				continue
 			}
-			set |= f
+			set |= field.bit
 		}
 		for _, name := range words(row[0]) {
 			fields[name] = set

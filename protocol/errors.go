@@ -46,6 +46,9 @@ type Error struct {
 	RetryAfter time.Duration
 	// Outcome is one of the Outcome words, or "" where nothing is in doubt.
 	Outcome string
+
+	// title and description are REST's; see REST.
+	title, description string
 }
 
 // Error returns the texts, for logs.
@@ -103,7 +106,7 @@ var (
 		`The request should have both "ids" and "claim_ids" parameter in the request when message_delete_with_claim_id is True.`)
 	errMetadataType = actionError(400, "metadata_type", "", "Queue metadata must be an object.")
 	errQueueName    = actionError(400, "queue_name", "",
-		"Queue names may only contain ASCII letters, digits, underscores, and dashes.")
+		"Queue names may only contain ASCII letters, digits, underscores, and dashes.").told(titleName, textIdentification("queue"))
 )
 
 // errUndecodable answers what is not JSON or not MessagePack.
@@ -138,11 +141,13 @@ func errInexpressible(value []byte, codec Codec, path string) *Error {
 }
 
 func errQueueNameLength(limit int) *Error {
-	return actionError(400, "queue_name", "", "Queue names may not be more than %d characters long.", limit)
+	return actionError(400, "queue_name", "", "Queue names may not be more than %d characters long.", limit).
+		told(titleName, textIdentification("queue"))
 }
 
 func errProjectIDLength(limit int) *Error {
-	return actionError(400, "project_id", "", "Project ids may not be more than %d characters long.", limit)
+	return actionError(400, "project_id", "", "Project ids may not be more than %d characters long.", limit).
+		told(titleName, textIdentification("queue"))
 }
 
 func errQueueLimit(limit int) *Error {
@@ -206,44 +211,55 @@ func ErrorPostTooLargeForQueue(queueMax, limit int) *Error {
 // ErrorPostTooLarge answers a post that is larger than the limit in bytes.
 func ErrorPostTooLarge(limit int) *Error { return errPostTooLarge(limit) }
 
-// ErrorQueueMissing answers an action on a queue that does not exist, where the wire answers 404.
+// ErrorQueueMissing answers an action on a queue or a topic that does not exist, where the wire answers 404.
 func ErrorQueueMissing(q QueueKey) *Error {
-	return actionError(404, "no_queue", "", "Queue %s does not exist for project %s", q.Name, q.Project)
+	what := "Queue"
+	if q.IsTopic() {
+		what = "Topic"
+	}
+	return actionError(404, "no_queue", "", "%s %s does not exist for project %s", what, q.ShownName(), q.Project)
 }
 
 // ErrorMessageMissing answers message_get for a message that does not exist.
 func ErrorMessageMissing(q QueueKey, message string) *Error {
-	return actionError(404, "no_message", "", "Message %s does not exist in queue %s for project %s", message, q.Name, q.Project)
+	return actionError(404, "no_message", "", "Message %s does not exist in queue %s for project %s", message, q.ShownName(), q.Project)
 }
 
 // ErrorClaimMissing answers claim_get and claim_update for a claim that does not exist or is over.
 func ErrorClaimMissing(q QueueKey, claim string) *Error {
 	return actionError(404, "no_claim", "Claim "+claim+" does not exist.",
-		"Claim %s does not exist in queue %s for project %s", claim, q.Name, q.Project)
+		"Claim %s does not exist in queue %s for project %s", claim, q.ShownName(), q.Project)
 }
 
 // ErrorDeleteClaimMissing answers message_delete with a claim that does not exist or is over.
 func ErrorDeleteClaimMissing(q QueueKey, claim string) *Error {
-	return actionError(400, "no_claim", "The specified claim does not exist or has expired.",
-		"Claim %s does not exist in queue %s for project %s", claim, q.Name, q.Project)
+	return actionError(400, "no_claim", textNoSuchClaim,
+		"Claim %s does not exist in queue %s for project %s", claim, q.ShownName(), q.Project).
+		told(titleDelete, textNoSuchClaim)
 }
 
-const textClaimed = "This message is claimed; it cannot be deleted without a valid claim ID."
+// What is wrong with the claim of a deletion.
+const (
+	textNoSuchClaim = "The specified claim does not exist or has expired."
+	textClaimed     = "This message is claimed; it cannot be deleted without a valid claim ID."
+	textNotClaimed  = "A claim was specified, but the message is not currently claimed."
+)
 
 // ErrorMessageClaimed answers message_delete without a claim for a message that a claim holds.
 func ErrorMessageClaimed(message string) *Error {
-	return actionError(403, "claimed", textClaimed, "Message %s is claimed", message)
+	return actionError(403, "claimed", textClaimed, "Message %s is claimed", message).told(titleDelete, textClaimed)
 }
 
 // ErrorMessageNotClaimedBy answers message_delete with another claim than the one that holds the message.
 func ErrorMessageNotClaimedBy(message, claim string) *Error {
-	return actionError(403, "not_claimed_by", textClaimed, "Message %s is not claimed by %s", message, claim)
+	return actionError(403, "not_claimed_by", textClaimed, "Message %s is not claimed by %s", message, claim).
+		told(titleDelete, textClaimed)
 }
 
 // ErrorMessageNotClaimed answers message_delete with a claim for a message that nothing holds.
 func ErrorMessageNotClaimed(message string) *Error {
-	return actionError(400, "not_claimed", "A claim was specified, but the message is not currently claimed.",
-		"Message %s is no longer claimed", message)
+	return actionError(400, "not_claimed", textNotClaimed, "Message %s is no longer claimed", message).
+		told(titleDelete, textNotClaimed)
 }
 
 // ErrorSubscriptionMissing answers subscription_get for a subscription that does not exist.

@@ -35,6 +35,8 @@ var (
 	ErrFlavorInUse = errors.New("flavor is in use")
 	// ErrNoRoom: no pool takes the queue: its flavor has none with a weight above 0, or no pool has.
 	ErrNoRoom = errors.New("no pool takes the queue")
+	// ErrDeadLetterPool: a queue and its dead-letter queue would be in different pools.
+	ErrDeadLetterPool = errors.New("the dead-letter queue is in another pool")
 	// ErrLeaseLost: another gateway has taken over what the lease was for.
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrPostTooLarge: the post is larger than the queue's _max_messages_post_size.

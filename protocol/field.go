@@ -1,78 +1,137 @@
 package protocol
 
-import "strconv"
+import (
+	"math/bits"
+	"strconv"
+)
 
-// fieldByName returns the typed field of that name, 0 if there is none.
-func fieldByName(name string) FieldSet {
-	switch name {
-	case "queue_name":
-		return FieldQueueName
-	case "metadata":
-		return FieldMetadata
-	case "detailed":
-		return FieldDetailed
-	case "with_count":
-		return FieldWithCount
-	case "echo":
-		return FieldEcho
-	case "include_claimed":
-		return FieldIncludeClaimed
-	case "include_delayed":
-		return FieldIncludeDelayed
-	case "limit":
-		return FieldLimit
-	case "marker":
-		return FieldMarker
-	case "messages":
-		return FieldMessages
-	case "message_id":
-		return FieldMessageID
-	case "message_ids":
-		return FieldMessageIDs
-	case "pop":
-		return FieldPop
-	case "claim_id":
-		return FieldClaimID
-	case "claim_ids":
-		return FieldClaimIDs
-	case "ttl":
-		return FieldTTL
-	case "grace":
-		return FieldGrace
-	case "subscription_id":
-		return FieldSubscriptionID
-	case "subscriber":
-		return FieldSubscriber
-	case "options":
-		return FieldOptions
-	case "resource_types":
-		return FieldResourceTypes
-	}
-	return 0
+// fieldType is how a field is read.
+type fieldType uint8
+
+const (
+	typeText fieldType = iota
+	typeTopic
+	typeTexts
+	typeNumber
+	typeFlag
+	typeObject
+	typePatch
+	typeFilter
+	typeDeliveries
+	typeMessages
+)
+
+// fieldRow is a typed field of the bodies.
+type fieldRow struct {
+	name string
+	bit  FieldSet
+	typ  fieldType
 }
 
+// fieldRows are all typed fields, in the order of their bits.
+var fieldRows = [...]fieldRow{
+	{"queue_name", FieldQueueName, typeText},
+	{"metadata", FieldMetadata, typeObject},
+	{"detailed", FieldDetailed, typeFlag},
+	{"with_count", FieldWithCount, typeFlag},
+	{"echo", FieldEcho, typeFlag},
+	{"include_claimed", FieldIncludeClaimed, typeFlag},
+	{"include_delayed", FieldIncludeDelayed, typeFlag},
+	{"limit", FieldLimit, typeNumber},
+	{"marker", FieldMarker, typeText},
+	{"messages", FieldMessages, typeMessages},
+	{"message_id", FieldMessageID, typeText},
+	{"message_ids", FieldMessageIDs, typeTexts},
+	{"pop", FieldPop, typeNumber},
+	{"claim_id", FieldClaimID, typeText},
+	{"claim_ids", FieldClaimIDs, typeTexts},
+	{"ttl", FieldTTL, typeNumber},
+	{"grace", FieldGrace, typeNumber},
+	{"subscription_id", FieldSubscriptionID, typeText},
+	{"subscriber", FieldSubscriber, typeText},
+	{"options", FieldOptions, typeObject},
+	{"resource_types", FieldResourceTypes, typeTexts},
+	{"topic_name", FieldTopicName, typeTopic},
+	{"name", FieldName, typeText},
+	{"filter", FieldFilter, typeFilter},
+	{"patch", FieldPatch, typePatch},
+	{"wait", FieldWait, typeNumber},
+	{"paths", FieldPaths, typeTexts},
+	{"methods", FieldMethods, typeTexts},
+	{"expires", FieldExpires, typeText},
+	{"confirmed", FieldConfirmed, typeFlag},
+	{"rotate", FieldRotate, typeFlag},
+	{"delivery_ids", FieldDeliveryIDs, typeDeliveries},
+	{"pool_name", FieldPoolName, typeText},
+	{"uri", FieldURI, typeText},
+	{"weight", FieldWeight, typeNumber},
+	{"flavor", FieldFlavor, typeText},
+	{"flavor_name", FieldFlavorName, typeText},
+	{"pool_list", FieldPoolList, typeTexts},
+	{"capabilities", FieldCapabilities, typeObject},
+}
+
+// fieldSlots finds the rows by a hash that is cheaper than a map's: this is done for every key of every body. A slot
+// holds the number of a row, counted from 1; a row whose slot is taken is in the next free one.
+var fieldSlots = hashFields()
+
+func hashFields() (slots [256]uint8) {
+	for i := range fieldRows {
+		at := fieldHash(fieldRows[i].name)
+		for slots[at] != 0 {
+			at++
+		}
+		slots[at] = uint8(i + 1) //nolint:gosec // there are fewer than 64 fields
+	}
+	return slots
+}
+
+// fieldHash spreads the fields' names; the empty name is none.
+func fieldHash(name string) uint8 {
+	n := len(name)
+	return name[0]*7 ^ name[n/2]*31 ^ name[n-1]*91 ^ uint8(n)*13 //nolint:gosec // the low bits are what is wanted
+}
+
+// fieldByName returns the typed field of that name, nil if there is none.
+func fieldByName(name string) *fieldRow {
+	if name == "" {
+		return nil
+	}
+	for at := fieldHash(name); fieldSlots[at] != 0; at++ {
+		if row := &fieldRows[fieldSlots[at]-1]; row.name == name {
+			return row
+		}
+	}
+	return nil
+}
+
+// row returns the row of a single field.
+func (s FieldSet) row() *fieldRow { return &fieldRows[bits.TrailingZeros64(uint64(s))] }
+
 // readField reads the value of a field by its type.
-func (d *decoder) readField(f FieldSet) {
+func (d *decoder) readField(row *fieldRow) {
 	fields := &d.req.Fields
-	switch f {
-	case FieldMessages:
+	switch row.typ {
+	case typeText:
+		d.readString(fields.text(row.bit))
+	case typeTexts:
+		d.readStrings(fields.texts(row.bit))
+	case typeNumber:
+		d.readNumber(row.bit)
+	case typeFlag:
+		d.readFlag(fields.flag(row.bit))
+	case typeObject:
+		d.readObject(row, fields.object(row.bit))
+	case typeMessages:
 		d.readMessages()
-	case FieldMetadata:
-		d.readObject("metadata", &fields.Metadata)
-	case FieldOptions:
-		d.readObject("options", &fields.Options)
-	case FieldMessageIDs:
-		d.readStrings(&fields.MessageIDs)
-	case FieldClaimIDs:
-		d.readStrings(&fields.ClaimIDs)
-	case FieldResourceTypes:
-		d.readStrings(&fields.ResourceTypes)
-	case FieldLimit, FieldPop, FieldTTL, FieldGrace:
-		d.readNumber(f)
-	case FieldDetailed, FieldWithCount, FieldEcho, FieldIncludeClaimed, FieldIncludeDelayed:
-		d.readFlag(f)
-	default:
-		d.readString(fields.text(f))
+	case typeTopic:
+		d.readTopic()
+	case typePatch:
+		d.readPatch()
+	case typeFilter:
+		d.readFilter()
+	case typeDeliveries:
+		d.readDeliveries()
 	}
 }
 
@@ -89,30 +148,91 @@ func (fields *Fields) text(f FieldSet) *string {
 		return &fields.SubscriptionID
 	case FieldSubscriber:
 		return &fields.Subscriber
+	case FieldName:
+		return &fields.Name
+	case FieldExpires:
+		return &fields.Expires
+	case FieldPoolName:
+		return &fields.PoolName
+	case FieldURI:
+		return &fields.URI
+	case FieldFlavor:
+		return &fields.Flavor
+	case FieldFlavorName:
+		return &fields.FlavorName
 	}
 	return &fields.QueueName
 }
 
-func (d *decoder) readFlag(f FieldSet) {
+// texts returns where the field is kept, which must be a list of strings.
+func (fields *Fields) texts(f FieldSet) *[]string {
+	switch f {
+	case FieldClaimIDs:
+		return &fields.ClaimIDs
+	case FieldResourceTypes:
+		return &fields.ResourceTypes
+	case FieldPaths:
+		return &fields.Paths
+	case FieldMethods:
+		return &fields.Methods
+	case FieldPoolList:
+		return &fields.PoolList
+	}
+	return &fields.MessageIDs
+}
+
+// flag returns where the field is kept, which must be a boolean.
+func (fields *Fields) flag(f FieldSet) *bool {
+	switch f {
+	case FieldDetailed:
+		return &fields.Detailed
+	case FieldWithCount:
+		return &fields.WithCount
+	case FieldEcho:
+		return &fields.Echo
+	case FieldIncludeClaimed:
+		return &fields.IncludeClaimed
+	case FieldIncludeDelayed:
+		return &fields.IncludeDelayed
+	case FieldConfirmed:
+		return &fields.Confirmed
+	}
+	return &fields.Rotate
+}
+
+// object returns where the field is kept, which must be an object.
+func (fields *Fields) object(f FieldSet) *[]byte {
+	switch f {
+	case FieldOptions:
+		return &fields.Options
+	case FieldCapabilities:
+		return &fields.Capabilities
+	}
+	return &fields.Metadata
+}
+
+// readTopic keeps a topic's name behind the prefix that it is stored with.
+func (d *decoder) readTopic() {
+	var name string
+	d.readString(&name)
+	d.req.setTopic(name, &d.scratch)
+}
+
+// setTopic notes the name of a topic; scratch takes it with its prefix.
+func (r *Request) setTopic(name string, scratch *[]byte) {
+	from := len(*scratch)
+	*scratch = append(append(*scratch, TopicPrefix...), name...)
+	r.topicKey = view((*scratch)[from:])
+	r.Fields.TopicName = r.topicKey[len(TopicPrefix):]
+}
+
+func (d *decoder) readFlag(into *bool) {
 	if d.kind() != kindBool {
 		d.schema = true
 		d.skip()
 		return
 	}
-	v := d.boolean()
-	fields := &d.req.Fields
-	switch f {
-	case FieldDetailed:
-		fields.Detailed = v
-	case FieldWithCount:
-		fields.WithCount = v
-	case FieldEcho:
-		fields.Echo = v
-	case FieldIncludeClaimed:
-		fields.IncludeClaimed = v
-	case FieldIncludeDelayed:
-		fields.IncludeDelayed = v
-	}
+	*into = d.boolean()
 }
 
 func (d *decoder) readNumber(f FieldSet) {
@@ -126,17 +246,26 @@ func (d *decoder) readNumber(f FieldSet) {
 		}
 		return
 	}
+	d.req.setNumber(f, v)
+}
+
+// setNumber notes a number as it was sent; the action's check judges its range.
+func (r *Request) setNumber(f FieldSet, v int64) {
 	switch f {
 	case FieldLimit:
-		d.req.Fields.Limit = int(v)
+		r.Fields.Limit = int(v)
 	case FieldPop:
-		d.req.Fields.Pop = int(v)
+		r.Fields.Pop = int(v)
 	case FieldTTL:
-		d.req.ttl = v
-		d.req.Fields.TTL = seconds(v)
+		r.ttl = v
+		r.Fields.TTL = seconds(v)
 	case FieldGrace:
-		d.req.grace = v
-		d.req.Fields.Grace = seconds(v)
+		r.grace = v
+		r.Fields.Grace = seconds(v)
+	case FieldWait:
+		r.Fields.Wait = seconds(v)
+	case FieldWeight:
+		r.Fields.Weight = v
 	}
 }
 
@@ -166,12 +295,14 @@ func (d *decoder) readStrings(into *[]string) {
 
 // readObject reads an object that is kept as JSON. Null is nothing; metadata that is something else has an answer of
 // its own.
-func (d *decoder) readObject(name string, into *[]byte) {
+func (d *decoder) readObject(row *fieldRow, into *[]byte) {
 	k, start := d.begin()
 	if k != kindObject {
 		d.skip()
 		switch {
-		case name == "options":
+		case k == kindNull && d.req.rest: // python-zaqarclient sends it for none
+			d.req.Fields.Set &^= row.bit
+		case row.bit != FieldMetadata:
 			d.schema = true
 		case k != kindNull:
 			d.messageFault = errMetadataType
@@ -181,25 +312,45 @@ func (d *decoder) readObject(name string, into *[]byte) {
 	before := d.trouble
 	d.trouble = 0
 	d.uniqueKeys()
+	d.keepJSON(start, row.name, into)
+	d.trouble |= before
+}
+
+// readPatch reads an array that is kept as JSON. What is in it is for ApplyPatch to judge.
+func (d *decoder) readPatch() {
+	k, start := d.begin()
+	before := d.trouble
+	d.trouble = 0
+	d.skip()
+	if k == kindArray {
+		d.keepJSON(start, "patch", &d.req.Fields.Patch)
+	} else {
+		d.messageFault = errPatchType
+	}
+	d.trouble |= before
+}
+
+// keepJSON keeps the value that starts at start and has just been passed as JSON, if JSON can express it.
+func (d *decoder) keepJSON(start int, name string, into *[]byte) {
 	if d.failed() {
 		return
 	}
-	object := d.raw(start)
+	value := d.raw(start)
 	switch {
 	case d.trouble != 0:
-		d.messageFault = errInexpressible(object, d.codec, name)
+		d.messageFault = errInexpressible(value, d.codec, name)
 	case d.codec == JSON:
-		*into = object
+		*into = value
 	default:
-		d.transcodeObject(object, into)
+		d.transcodeValue(value, into)
 	}
-	d.trouble = before
+	d.trouble = 0
 }
 
-// transcodeObject keeps a MessagePack object as JSON.
-func (d *decoder) transcodeObject(object []byte, into *[]byte) {
+// transcodeValue keeps a MessagePack value as JSON.
+func (d *decoder) transcodeValue(value []byte, into *[]byte) {
 	from := len(d.scratch)
-	out, err := Transcode(d.scratch, object, MessagePack, JSON)
+	out, err := Transcode(d.scratch, value, MessagePack, JSON)
 	if err != nil { // trouble was ruled out, so this would be a fault of ours
 		d.messageFault = ErrorInternal(err)
 		return
@@ -223,6 +374,77 @@ func (d *decoder) uniqueKeys() {
 		}
 		d.skip()
 	}
+}
+
+// readFilter reads an object whose values are texts, numbers or booleans. Each is kept as JSON would print it, without
+// quotes.
+func (d *decoder) readFilter() {
+	if d.kind() != kindObject {
+		d.schema = true
+		d.skip()
+		return
+	}
+	filter := map[string]string{}
+	var seen keySet
+	it := d.enter()
+	for {
+		key, ok := d.nextKey(&it)
+		if !ok {
+			break
+		}
+		if !seen.add(key) {
+			d.failDuplicate(key)
+			return
+		}
+		filter[key] = d.readFilterValue()
+	}
+	d.req.Fields.MetadataFilter = filter
+}
+
+func (d *decoder) readFilterValue() (value string) {
+	k, start := d.begin()
+	switch k {
+	case kindString:
+		d.readString(&value)
+		return value
+	case kindNumber, kindBool:
+		d.skip()
+	default:
+		d.schema = true
+		d.skip()
+	}
+	if d.failed() || d.schema {
+		return ""
+	}
+	return string(appendFilterScalar(nil, d.codec, k, d.raw(start)))
+}
+
+// appendFilterScalar writes a number or a boolean as JSON does.
+func appendFilterScalar(out []byte, codec Codec, k kind, value []byte) []byte {
+	if codec == JSON {
+		return append(out, value...)
+	}
+	return appendJSONScalar(out, k, value)
+}
+
+// readDeliveries reads a list of ids of dead deliveries.
+func (d *decoder) readDeliveries() {
+	var texts []string
+	d.readStrings(&texts)
+	d.setDeliveries(texts)
+}
+
+// setDeliveries notes the ids of dead deliveries, which are numbers written as strings.
+func (d *decoder) setDeliveries(texts []string) {
+	ids := make([]int64, len(texts))
+	for i, text := range texts {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			d.failMessage(errDeliveryID(text))
+		}
+		ids[i] = id
+	}
+	d.req.Fields.DeliveryIDs = ids
 }
 
 // readMessages reads the messages of a post.

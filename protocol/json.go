@@ -368,9 +368,11 @@ func skipDigits(data []byte, i int) int {
 // jsonNumberTrouble notes a number that MessagePack has no room for.
 func (s *scanner) jsonNumberTrouble(number []byte, integer bool) {
 	if integer {
-		if _, _, ok := parseInteger(number); !ok {
+		_, positive, ok := parseInteger(number)
+		if !ok {
 			s.trouble |= troubleNumber
 		}
+		s.bigInteger = s.bigInteger || !ok || positive > math.MaxInt64
 		return
 	}
 	if _, err := strconv.ParseFloat(view(number), 64); err != nil {

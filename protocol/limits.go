@@ -42,11 +42,15 @@ type Limits struct {
 	// takes DefaultMessagesPerClaim, 10.
 	MaxMessagesPerClaim, DefaultMessagesPerClaim int
 
-	// MaxQueuesPerPage, MaxMessagesPerPage and MaxSubscriptionsPerPage bound a list's page, 1 to 10,000, default 20.
-	// MaxMessagesPerPage bounds message_get_many and message_delete_many too.
-	MaxQueuesPerPage, MaxMessagesPerPage, MaxSubscriptionsPerPage int
+	// MaxQueuesPerPage (topics too), MaxMessagesPerPage, MaxSubscriptionsPerPage (dead deliveries too), MaxPoolsPerPage and
+	// MaxFlavorsPerPage bound a list's page, 1 to 10,000, default 20. MaxMessagesPerPage bounds message_get_many and
+	// message_delete_many too.
+	MaxQueuesPerPage, MaxMessagesPerPage, MaxSubscriptionsPerPage, MaxPoolsPerPage, MaxFlavorsPerPage int
 	// DefaultPage is the page of a list that does not say, default 10.
 	DefaultPage int
+
+	// MaxWait is how many seconds claim_create and message_list may wait, 0 to 3600, default 60.
+	MaxWait int32
 
 	// MinSubscriptionTTL, MaxSubscriptionTTL and DefaultSubscriptionTTL are seconds: 60, 2,147,483,647 and 3600 by default.
 	MinSubscriptionTTL, MaxSubscriptionTTL, DefaultSubscriptionTTL int32
@@ -67,7 +71,8 @@ func DefaultLimits() Limits {
 		MinClaimTTL: 60, MaxClaimTTL: 43200, DefaultClaimTTL: 300,
 		MinClaimGrace: 60, MaxClaimGrace: 43200, DefaultClaimGrace: 60,
 		MaxMessagesPerClaim: 20, DefaultMessagesPerClaim: 10,
-		MaxQueuesPerPage: 20, MaxMessagesPerPage: 20, MaxSubscriptionsPerPage: 20, DefaultPage: 10,
+		MaxQueuesPerPage: 20, MaxMessagesPerPage: 20, MaxSubscriptionsPerPage: 20, MaxPoolsPerPage: 20, MaxFlavorsPerPage: 20,
+		DefaultPage: 10, MaxWait: 60,
 		MinSubscriptionTTL: 60, MaxSubscriptionTTL: math.MaxInt32, DefaultSubscriptionTTL: 3600,
 		SubscriberSchemes: []string{"http", "https", "mailto"},
 	}
@@ -97,7 +102,7 @@ func (l Limits) Check() error {
 }
 
 func (l *Limits) ranges() []limitRange {
-	page := min(l.MaxQueuesPerPage, l.MaxMessagesPerPage, l.MaxSubscriptionsPerPage)
+	page := min(l.MaxQueuesPerPage, l.MaxMessagesPerPage, l.MaxSubscriptionsPerPage, l.MaxPoolsPerPage, l.MaxFlavorsPerPage)
 	return []limitRange{
 		{"MaxFrameBytes", int64(l.MaxFrameBytes), int64(max(1024, l.MaxPostBytes, l.MaxMetadataBytes)), 1 << 30},
 		{"MaxDepth", int64(l.MaxDepth), 8, 1000},
@@ -122,6 +127,9 @@ func (l *Limits) ranges() []limitRange {
 		{"MaxQueuesPerPage", int64(l.MaxQueuesPerPage), 1, 10000},
 		{"MaxMessagesPerPage", int64(l.MaxMessagesPerPage), 1, 10000},
 		{"MaxSubscriptionsPerPage", int64(l.MaxSubscriptionsPerPage), 1, 10000},
+		{"MaxPoolsPerPage", int64(l.MaxPoolsPerPage), 1, 10000},
+		{"MaxFlavorsPerPage", int64(l.MaxFlavorsPerPage), 1, 10000},
+		{"MaxWait", int64(l.MaxWait), 0, 3600},
 		{"DefaultPage", int64(l.DefaultPage), 1, int64(page)},
 		{"MinSubscriptionTTL", int64(l.MinSubscriptionTTL), 1, int64(l.MaxSubscriptionTTL)},
 		{"MaxSubscriptionTTL", int64(l.MaxSubscriptionTTL), 1, math.MaxInt32},

@@ -47,6 +47,7 @@ func CheckMetadata(metadata []byte, lim *Limits) (QueueSettings, *Error) {
 		DeadLetterQueue: r.queueName("_dead_letter_queue", lim),
 	}
 	r.boolean("_enable_encrypt_messages")
+	r.flavorName()
 	r.retryPolicy()
 	if r.fault != nil {
 		return QueueSettings{}, r.fault
@@ -54,21 +55,63 @@ func CheckMetadata(metadata []byte, lim *Limits) (QueueSettings, *Error) {
 	return s, nil
 }
 
-// checkOptions checks what is reserved in a subscription's options. A start other than now is refused: who asks for what
-// was posted before must not believe to get it.
-func checkOptions(options []byte) *Error {
+// checkOptions checks what is reserved in a subscription's options. anyStart says that it may begin elsewhere than with
+// what is posted from now on; that is refused to others, who must not believe to get what was posted before.
+func checkOptions(options []byte, anyStart bool) *Error {
 	r, err := reservedAttributes(options)
 	if err != nil {
 		return errSchema.WithCause(err)
 	}
 	r.retryPolicy()
-	if from := r.value("from"); from != nil && string(from) != `"now"` {
-		r.fail(textSubscriptionFrom)
-	}
+	r.start(anyStart)
 	return r.fault
 }
 
-const textSubscriptionFrom = `The "from" option of a subscription must be "now": messages that were posted before are not pushed.`
+// Where a subscription may begin besides behind a message, whose id then says so.
+const (
+	FromNow       = "now"
+	FromBeginning = "beginning"
+)
+
+// The answers to an option "from" that does not do.
+const (
+	textSubscriptionFrom = `The "from" option of a subscription must be "now", "beginning" or the id of a message.`
+	textFromNow          = `The "from" option of a subscription must be "now", but for a socket's when it is made: ` +
+		`messages that were posted before are not pushed.`
+)
+
+// start checks where a subscription begins.
+func (r *attributes) start(anyStart bool) {
+	value := r.value("from")
+	if value == nil {
+		return
+	}
+	var from string
+	if json.Unmarshal(value, &from) != nil {
+		r.fail(textSubscriptionFrom)
+		return
+	}
+	_, err := ParseMessageID(from)
+	switch {
+	case from == FromNow:
+	case from != FromBeginning && err != nil:
+		r.fail(textSubscriptionFrom)
+	case !anyStart:
+		r.fail(textFromNow)
+	}
+}
+
+// SubscriptionStart returns where a subscription with these options, which have passed the checks, begins: FromNow,
+// FromBeginning, or a message's id.
+func SubscriptionStart(options []byte) string {
+	var from struct {
+		From *string `json:"from"`
+	}
+	if len(options) == 0 || json.Unmarshal(options, &from) != nil || from.From == nil {
+		return FromNow
+	}
+	return *from.From
+}
 
 // attributes reads reserved attributes and keeps the first fault.
 type attributes struct {
@@ -137,6 +180,21 @@ func (r *attributes) queueName(name string, lim *Limits) string {
 		return ""
 	}
 	return queue
+}
+
+// flavorName checks the flavor that a new queue asks for.
+func (r *attributes) flavorName() {
+	value := r.value("_flavor")
+	if value == nil {
+		return
+	}
+	var flavor string
+	switch {
+	case json.Unmarshal(value, &flavor) != nil:
+		r.fail("_flavor must be string.")
+	case flavor != "" && checkAdminName("Flavor", flavor) != nil:
+		r.fail("_flavor must be the name of a flavor.")
+	}
 }
 
 // rangeText puts the numbers into the text of an error.

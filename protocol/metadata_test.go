@@ -61,7 +61,7 @@ func TestRetryPolicy(t *testing.T) {
 		`{"minimum_delay":31}`:                 "minimum_delay must less than maximum_delay.",
 		`{"minimum_delay":21}`:                 "invalid minimum_delay and maximum_delay.",
 	} {
-		err := checkOptions([]byte(`{"_retry_policy":` + policy + `}`))
+		err := checkOptions([]byte(`{"_retry_policy":`+policy+`}`), false)
 		if (err == nil) != (text == "") || err != nil && err.Exception != text {
 			t.Errorf("%s: %v, want %q", policy, err, text)
 		}

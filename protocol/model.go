@@ -112,7 +112,9 @@ type ClaimOp struct {
 
 	ClaimID  string
 	Messages []Message
-	Err      error
+	// QueueID is the queue's id; 0 if there is no queue of that name, or if it is not known.
+	QueueID int64
+	Err     error
 }
 
 // DeleteOp asks for messages to be deleted by id. Unknown ids are ignored.

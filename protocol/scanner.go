@@ -42,6 +42,8 @@ type scanner struct {
 	depth, maxDepth int
 	// trouble collects what was passed that the other codec cannot express.
 	trouble trouble
+	// bigInteger says that an integer was passed that a signed one of 64 bits does not hold; JSON only.
+	bigInteger bool
 	// scratch takes strings whose escapes were resolved. Growing it leaves the strings handed out before intact.
 	scratch []byte
 	// fault describes what is wrong with the frame, "" while nothing is; faultAt is where.

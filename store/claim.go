@@ -61,12 +61,11 @@ func (s *Store) claimOf(ctx context.Context, key protocol.QueueKey, claimID stri
 	if err != nil {
 		return nil, claimRef{}, err
 	}
-	ref, err := signer.parse(claimID)
-	if err != nil {
-		return nil, claimRef{}, protocol.ErrNoClaim
-	}
+	ref, forged := signer.parse(claimID)
+	// Also for an id that is none here: it may be one in the queue's own pool.
 	info, err := s.resolveID(ctx, key, ref.queueID)
-	if errors.Is(err, protocol.ErrNoQueue) || err == nil && info.id != ref.queueID {
+	switch {
+	case errors.Is(err, protocol.ErrNoQueue), err == nil && (forged != nil || info.id != ref.queueID):
 		return nil, claimRef{}, protocol.ErrNoClaim
 	}
 	return info, ref, err

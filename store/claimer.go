@@ -232,10 +232,13 @@ func (c *claimer) committed(batch []protocol.Committed) {
 
 // finishClaims tells the waiters, whose results are set.
 func finishClaims(done []claimWait) {
+	var few [16]protocol.Waiter
+	waiters := few[:0]
 	for _, w := range done {
+		waiters = append(waiters, w.op.Waiter) // once it is done, the operation is its owner's again
 		w.op.Waiter.Done()
 	}
-	for _, w := range done {
-		w.op.Waiter.Flush()
+	for _, w := range waiters {
+		w.Flush()
 	}
 }

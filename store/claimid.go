@@ -3,12 +3,10 @@ package store
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash"
 	"sync"
 
@@ -90,27 +88,6 @@ func (s *claimSigner) parse(id string) (claimRef, error) {
 // claimKeyName is the row of table secret with the key of the claim ids' MAC.
 const claimKeyName = "claim-id-hmac-sha256"
 
-const (
-	claimKeyStoreSQL = `INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`
-	claimKeyReadSQL  = `SELECT value FROM secret WHERE name = $1`
-)
-
-// loadClaimKey returns the key that all gateways of the database share. The first one makes it.
-func loadClaimKey(ctx context.Context, pool *pgxpool.Pool) ([]byte, error) {
-	fresh := make([]byte, sha256.Size)
-	rand.Read(fresh) // never fails: crypto/rand aborts the program instead
-	_, err := pool.Exec(ctx, claimKeyStoreSQL, claimKeyName, fresh)
-	if err != nil {
-		return nil, fmt.Errorf("store claim key: %w", err)
-	}
-	var key []byte
-	err = pool.QueryRow(ctx, claimKeyReadSQL, claimKeyName).Scan(&key)
-	if err != nil {
-		return nil, fmt.Errorf("load claim key: %w", err)
-	}
-	return key, nil
-}
-
 // claimKeyring loads the signer on first use, so that a gateway can start while its database is away.
 type claimKeyring struct {
 	pool *pgxpool.Pool
@@ -125,7 +102,7 @@ func (k *claimKeyring) signer(ctx context.Context) (*claimSigner, error) {
 	if signer := k.known(); signer != nil {
 		return signer, nil
 	}
-	key, err := loadClaimKey(ctx, k.pool)
+	key, err := loadSecret(ctx, k.pool, claimKeyName)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ var hotPlans = []pinnedPlan{
 	{"lock dead-letter queue", buryLockSQL, []string{"queue_seq_pkey"}},
 	{"list delayed", delayedSQL, []string{"Index Scan using inbox_list", "inbox_pkey"}},
 	{"list subscriptions", subscriptionsSQL, []string{"subscription_list", "gateway_pkey"}},
-	{"create subscription", subscriptionCreateSQL, []string{"gateway_pkey"}},
+	{"create socket's subscription", socketCreateSQL, []string{"gateway_pkey"}},
 	{"known subscriptions", subscriptionsKnownSQL, []string{"subscription_pkey"}},
 }
 

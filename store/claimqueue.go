@@ -150,10 +150,14 @@ func (q *claimQueue) turn(ctx context.Context) {
 
 // fail ends requests with an error.
 func (q *claimQueue) fail(waits []claimWait, err error) {
+	told := waits[:0]
 	for _, w := range waits {
 		w.op.Err = fmt.Errorf("claim messages: %w", err)
+		if w.pop || !q.c.s.follow(w.op, err) {
+			told = append(told, w)
+		}
 	}
-	finishClaims(waits)
+	finishClaims(told)
 }
 
 // nothing ends requests for which there is nothing to claim.
@@ -173,11 +177,17 @@ func (q *claimQueue) serve(ctx context.Context, waits []claimWait) (left []claim
 	for range 3 {
 		info, err := q.resolve(ctx)
 		if errors.Is(err, protocol.ErrNoQueue) {
+			for _, w := range waits {
+				w.op.QueueID = 0
+			}
 			q.nothing(waits)
 			return nil, again, nil
 		}
 		if err != nil {
 			return waits, again, err
+		}
+		for _, w := range waits {
+			w.op.QueueID = info.id
 		}
 		pass := &claimPass{q: q, info: info, signer: signer, pending: waits}
 		again, err = pass.run(ctx)

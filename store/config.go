@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,8 @@ import (
 type Config struct {
 	// DatabaseURL is a PostgreSQL URL or keyword string, as libpq reads it. Required.
 	DatabaseURL string
+	// PoolID is the pool that the database is: 0, which is the default, is the default pool. It is no setting.
+	PoolID int64
 	// MaxConns bounds the pool of connections, 2 to 1000, default 8. The flusher has one more of its own.
 	MaxConns int
 	// ConnectTimeout bounds one attempt to connect, 100 ms to 1 min, default 2 s.
@@ -93,6 +96,8 @@ type Config struct {
 
 	// Claims are the settings of claims, pops and deletes.
 	Claims ClaimConfig
+	// Deliveries are the settings of what could not be delivered to durable subscribers.
+	Deliveries DeliveryConfig
 	// ObserveFor is for how long an observation of a queue lasts without renewal, 3 s to 1 h, default 60 s.
 	ObserveFor time.Duration
 }
@@ -117,7 +122,7 @@ func DefaultConfig() Config {
 
 		StatsClaimedAge: time.Second, StatsWalkRows: 20_000,
 
-		Claims: DefaultClaimConfig(), ObserveFor: time.Minute,
+		Claims: DefaultClaimConfig(), Deliveries: DefaultDeliveryConfig(), ObserveFor: time.Minute,
 	}
 }
 
@@ -182,5 +187,5 @@ func (c *Config) ranges() []settingRange {
 		d("GatewayLease", c.GatewayLease, 3*s, h), d("WorkLease", c.WorkLease, s, h),
 		d("StatsClaimedAge", c.StatsClaimedAge, 0, 10*s), n("StatsWalkRows", c.StatsWalkRows, 0, 1_000_000),
 		d("ObserveFor", c.ObserveFor, 3*s, h),
-	}, c.Claims.ranges()...)
+	}, slices.Concat(c.Claims.ranges(), c.Deliveries.ranges())...)
 }

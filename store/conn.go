@@ -112,6 +112,7 @@ const (
 	codeLockNotAvailable = "55P03"
 	codeDeadlock         = "40P01"
 	codeUniqueViolation  = "23505"
+	codeForeignKey       = "23503"
 	codeReadOnly         = "25006"
 )
 
@@ -122,6 +123,12 @@ func sqlState(err error) string {
 		return pgErr.Code
 	}
 	return ""
+}
+
+// violates says whether a statement failed because of the foreign key with that name.
+func violates(err error, constraint string) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pgErr.Code == codeForeignKey && pgErr.ConstraintName == constraint
 }
 
 // transient says whether the server refused for a reason that lies with it and not with what was asked: a lock, its
@@ -205,7 +212,9 @@ func isProtocolError(err error) bool {
 	for _, known := range []error{
 		protocol.ErrNoQueue, protocol.ErrNoMessage, protocol.ErrNoClaim, protocol.ErrClaimed, protocol.ErrNotClaimedBy,
 		protocol.ErrNotClaimed, protocol.ErrNoSubscription, protocol.ErrSubscriptionExists, protocol.ErrPostTooLarge,
-		protocol.ErrUnavailable, protocol.ErrOutcomeUnknown, protocol.ErrOverloaded, protocol.ErrStopping,
+		protocol.ErrUnavailable, protocol.ErrOutcomeUnknown, protocol.ErrOverloaded, protocol.ErrStopping, protocol.ErrLeaseLost,
+		protocol.ErrNoPool, protocol.ErrPoolExists, protocol.ErrPoolUnreachable, protocol.ErrPoolInUse,
+		protocol.ErrNoFlavor, protocol.ErrFlavorInUse, protocol.ErrNoRoom, protocol.ErrDeadLetterPool,
 	} {
 		if errors.Is(err, known) {
 			return true

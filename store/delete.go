@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,11 +118,14 @@ func (d *deletes) admitLocked(w *deleteWait) error {
 
 // tellDeletes tells the waiters, whose results are set.
 func tellDeletes(done []*deleteWait) {
+	var few [16]protocol.Waiter
+	waiters := few[:0]
 	for _, w := range done {
+		waiters = append(waiters, w.op.Waiter) // once it is done, the operation is its owner's again
 		w.op.Waiter.Done()
 	}
-	for _, w := range done {
-		w.op.Waiter.Flush()
+	for _, w := range waiters {
+		w.Flush()
 	}
 }
 
@@ -135,7 +139,7 @@ func (d *deletes) finish(done []*deleteWait) {
 		d.ids -= len(w.op.IDs)
 	}
 	d.mu.Unlock()
-	tellDeletes(done)
+	tellDeletes(slices.DeleteFunc(done, func(w *deleteWait) bool { return d.s.follow(w.op, w.op.Err) }))
 }
 
 // run carries out what waits, one statement after another.

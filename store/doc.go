@@ -21,6 +21,10 @@
 // sweeper later. Whatever takes a message out counts it in queue_count, in the statement that does it, under the purge
 // epoch of the same snapshot; so totals need no counting (see stats.go).
 //
+// Durable subscriptions (webhooks, mail) keep their cursor in a row of delivery, which belongs to whoever has its lease:
+// every write of a deliverer's checks gateway, token and time in that row. Their queues stay observed, and what is
+// consumed stays as a tombstone until the last of their cursors has passed it, or it expires (see watch.go, sweepqueue.go).
+//
 // Time is the database's alone: this process compares no timestamps of rows with its own clock.
 //
 // # Lock order
@@ -28,16 +32,27 @@
 // A transaction takes its locks in this order, and later ones never before earlier ones:
 //
 //  1. idempotency keys, sorted;
-//  2. a queue's row by name (create, delete): one per transaction;
+//  2. the catalogue's row (installation), by who changes pools or flavors, and then rows of pool and flavor, which making
+//     a queue takes shared; a queue's id among those that were placed (placed_queue); a queue's row by name (create,
+//     delete, update): one per transaction;
 //  3. counter rows (queue_seq), sorted by queue id; a flush and a promotion take many, all others one;
-//  4. rows of message, inbox, promoted, subscription, gateway: only with FOR UPDATE SKIP LOCKED. Who needs a row that
-//     is locked answers for it separately or leaves it to the next pass;
+//  4. rows of message, inbox, promoted, gateway: only with FOR UPDATE SKIP LOCKED. Who needs a row that is locked answers
+//     for it separately or leaves it to the next pass. The sweeper takes rows of subscription and dead_delivery likewise;
+//     others take a row of subscription, then its row of delivery, then its rows of dead_delivery; whoever takes several
+//     subscriptions takes them in the order of their ids. Deliverers begin with the row of delivery. After these,
+//     rows of queue_watch, sorted by queue id;
 //  5. rows of queue_count: each writer of each gateway has its own, and only the sweeper takes others', with SKIP LOCKED.
 //     Who has one waits for nothing but the flusher, which takes the next queue's counter: and nobody who has a counter
 //     waits for a row of the flusher's.
 //
 // Purging and deleting a queue touch no row but the queue's and its counter's; the sweeper removes the messages.
 // The tests fail when PostgreSQL reports a deadlock.
+//
+// # Pools
+//
+// A Store is one database. Where there are several (package pools), the one of the default pool has a row of queue for
+// every queue; those with a pool_id are elsewhere, have no counter here, and are answered with an ElsewhereError. The
+// others ask Placement before they call a queue missing.
 //
 // # Goroutines
 //

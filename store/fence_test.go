@@ -78,7 +78,7 @@ func TestQueueMadeAgainIsObserved(t *testing.T) {
 				subscriber, s := w.store("", still), w.store("", still)
 				key := newKey()
 				sub := &protocol.Subscription{ID: uuid.New(), Queue: key, Subscriber: "x", TTL: 300, Socket: true}
-				wantErr(t, "subscribe", subscriber.CreateSubscription(t.Context(), sub), nil)
+				wantErr(t, "subscribe", subscriber.CreateSubscription(t.Context(), sub, false), nil)
 				wantErr(t, "delete", s.DeleteQueue(t.Context(), key), nil)
 				w.exec(c.edit)
 				if !lazily {

@@ -107,6 +107,7 @@ func (m *membership) leave(ctx context.Context) {
 	defer cancel()
 	batch := &pgx.Batch{}
 	batch.Queue(sqlLeaseEnd, m.s.id)
+	batch.Queue(leaseReleaseAllSQL, m.s.id)
 	batch.Queue(sqlLeave, m.s.id)
 	if err := m.s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		m.s.log.Warn().Err(err).Msg("cannot end the gateway's leases")

@@ -13,10 +13,13 @@ import (
 	"github.com/nusku-messaging/nusku/protocol"
 )
 
+// claimColumns follow messageColumns where the claim that holds a message is to be told.
+const claimColumns = `, m.claim_batch, m.claim_first, m.claim_last`
+
 // messagesSQL lists messages of queue $1 with numbers in ($2, $3]: claimed ones only with $4, not those that client $5
 // posted unless it is null, at most $6.
 const messagesSQL = `
-SELECT ` + messageColumns + ` FROM message m
+SELECT ` + messageColumns + claimColumns + ` FROM message m
 WHERE m.queue_id = $1 AND m.seq > (SELECT GREATEST($2::bigint, purged_upto) FROM queue_seq WHERE id = $1) AND m.seq <= $3
 	AND m.expires_at > now() AND m.claim_expires_at < 'infinity' AND ($4::boolean OR m.claim_expires_at <= now())
 	AND ($5::uuid IS NULL OR m.client_id IS DISTINCT FROM $5)
@@ -24,7 +27,7 @@ ORDER BY m.seq LIMIT $6::int`
 
 // messagesByIDSQL returns those of the numbers $2 of queue $1 that there is a message of.
 const messagesByIDSQL = `
-SELECT ` + messageColumns + `, m.claim_batch, m.claim_first, m.claim_last
+SELECT ` + messageColumns + claimColumns + `
 FROM unnest($2::bigint[]) AS u(s) JOIN message m ON m.queue_id = $1 AND m.seq = u.s
 WHERE m.seq > (SELECT purged_upto FROM queue_seq WHERE id = $1)
 	AND m.expires_at > now() AND m.claim_expires_at < 'infinity'`
@@ -33,18 +36,18 @@ WHERE m.seq > (SELECT purged_upto FROM queue_seq WHERE id = $1)
 const delayedColumns = `0::bigint, i.id, i.created_at, now(), i.ttl, 0, '-infinity'::timestamptz,
 	i.codec, i.client_id, NULL::bytea, i.body`
 
-// noClaimColumns follow delayedColumns where messagesByIDSQL has a claim's.
-const noClaimColumns = `NULL::bigint, NULL::bigint, NULL::bigint`
+// noClaimColumns are claimColumns of what no claim can hold.
+const noClaimColumns = `, NULL::bigint, NULL::bigint, NULL::bigint`
 
 const (
 	delayedByIDSQL = `
-SELECT ` + delayedColumns + `, ` + noClaimColumns + ` FROM inbox i
+SELECT ` + delayedColumns + noClaimColumns + ` FROM inbox i
 WHERE ` + liveDelayedSQL + ` AND i.id = ANY ($2::bigint[])`
 	// delayedSQL lists delayed messages of queue $1 in the order in which they become due, after the one with the id
 	// $2 (0: from the first), not those that client $3 posted unless it is null, at most $4. An unknown $2 has no place,
 	// which nothing comes after.
 	delayedSQL = `
-SELECT ` + delayedColumns + ` FROM inbox i
+SELECT ` + delayedColumns + noClaimColumns + ` FROM inbox i
 WHERE ` + liveDelayedSQL + ` AND (i.due_at, i.id) > (CASE WHEN $2::bigint = 0 THEN '-infinity'::timestamptz
 		ELSE (SELECT a.due_at FROM inbox a WHERE a.queue_id = $1 AND a.id = $2) END, $2)
 	AND ($3::uuid IS NULL OR i.client_id IS DISTINCT FROM $3)
@@ -52,8 +55,8 @@ ORDER BY i.due_at, i.id LIMIT $4::int`
 )
 
 // Messages returns a page of a queue's messages in their order; messages that the page leaves out do not count towards
-// its limit. A queue that is missing, and a marker that is unknown, list nothing. No message carries a claim id, as on
-// Zaqar. However many messages the page has to pass over, each statement reads only a slice of them; ctx bounds it all.
+// its limit. A queue that is missing, and a marker that is unknown, list nothing. However many messages the page has to
+// pass over, each statement reads only a slice of them; ctx bounds it all.
 func (s *Store) Messages(ctx context.Context, key protocol.QueueKey, page protocol.MessagePage) ([]protocol.Message, error) {
 	marker := protocol.MessageID{}
 	if page.Marker != "" {
@@ -77,6 +80,10 @@ func (s *Store) Messages(ctx context.Context, key protocol.QueueKey, page protoc
 }
 
 func (s *Store) listMessages(ctx context.Context, info *queueInfo, marker protocol.MessageID, page *protocol.MessagePage) ([]protocol.Message, error) {
+	signer, err := s.claims.signer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	after, delayed := marker.N, int64(0)
 	if marker.Inbox {
 		numbers, err := s.promoted(ctx, info.id, []int64{marker.N})
@@ -88,9 +95,8 @@ func (s *Store) listMessages(ctx context.Context, info *queueInfo, marker protoc
 		}
 	}
 	var messages []protocol.Message
-	var err error
 	if delayed == 0 {
-		if messages, err = s.listNumbered(ctx, info, after, page); err != nil {
+		if messages, err = s.listNumbered(ctx, info, after, page, signer); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +107,7 @@ func (s *Store) listMessages(ctx context.Context, info *queueInfo, marker protoc
 	if err != nil {
 		return nil, s.classify(err)
 	}
-	messages, err = readMessages(rows, info.id, messages)
+	messages, err = readMessages(rows, info.id, messages, signer)
 	return messages, s.classify(err)
 }
 
@@ -109,7 +115,7 @@ func (s *Store) listMessages(ctx context.Context, info *queueInfo, marker protoc
 const listSlice = 1024
 
 // listNumbered reads slices until the page is full or the queue at its end.
-func (s *Store) listNumbered(ctx context.Context, info *queueInfo, after int64, page *protocol.MessagePage) (messages []protocol.Message, err error) {
+func (s *Store) listNumbered(ctx context.Context, info *queueInfo, after int64, page *protocol.MessagePage, signer *claimSigner) (messages []protocol.Message, err error) {
 	slice := int64(listSlice)
 	after = min(after, math.MaxInt64-2*maxSlice) // a marker may be any number; sums with it must not overflow
 	for {
@@ -119,7 +125,7 @@ func (s *Store) listNumbered(ctx context.Context, info *queueInfo, after int64, 
 		b.Queue(claimEndSQL, info.id).QueryRow(func(row pgx.Row) error { return row.Scan(&end, &epoch) })
 		b.Queue(messagesSQL, info.id, after, after+slice, page.IncludeClaimed, notFrom(page), int32(page.Limit-len(messages))).
 			Query(func(rows pgx.Rows) error {
-				messages, err = readMessages(rows, info.id, messages)
+				messages, err = readMessages(rows, info.id, messages, signer)
 				return err
 			})
 		err := s.pool.SendBatch(ctx, &b).Close()
@@ -145,22 +151,23 @@ func notFrom(page *protocol.MessagePage) *uuid.UUID {
 	return &page.ClientID
 }
 
-// readMessages appends the messages of a result to messages.
-func readMessages(rows pgx.Rows, queueID int64, messages []protocol.Message) ([]protocol.Message, error) {
+// readMessages appends the messages of a result, with the ids of their claims, to messages.
+func readMessages(rows pgx.Rows, queueID int64, messages []protocol.Message, signer *claimSigner) ([]protocol.Message, error) {
 	defer rows.Close()
 	var mem arena
 	for rows.Next() {
-		message, err := readMessage(rows.RawValues(), queueID, &mem)
+		raw := rows.RawValues()
+		message, err := readMessage(raw, queueID, &mem)
 		if err != nil {
 			return messages, err
 		}
+		message.ClaimID = holderOf(signer, raw, queueID)
 		messages = append(messages, message)
 	}
 	return messages, rows.Err()
 }
 
-// Message returns one message, also a claimed or a delayed one, without a claim id, as on Zaqar. Errors: ErrNoQueue,
-// ErrNoMessage.
+// Message returns one message, also a claimed or a delayed one. Errors: ErrNoQueue, ErrNoMessage.
 func (s *Store) Message(ctx context.Context, key protocol.QueueKey, id string) (*protocol.Message, error) {
 	parsed, parseErr := protocol.ParseMessageID(id)
 	info, err := s.resolveID(ctx, key, parsed.Queue)
@@ -177,22 +184,31 @@ func (s *Store) Message(ctx context.Context, key protocol.QueueKey, id string) (
 	if len(found) == 0 {
 		return nil, fmt.Errorf("read message: %w", protocol.ErrNoMessage)
 	}
-	found[0].ClaimID = ""
 	return &found[0], nil
 }
 
-// MessagesByID returns messages in the order asked for, leaving out ids of no message. A missing queue has none. No
-// message carries a claim id, as on Zaqar.
-func (s *Store) MessagesByID(ctx context.Context, key protocol.QueueKey, ids []string) ([]protocol.Message, error) {
-	messages, err := s.messagesWithClaims(ctx, key, ids)
-	for i := range messages {
-		messages[i].ClaimID = ""
+// MessageNumber returns the number that a message got when it left the inbox with that id, also when the message is gone,
+// until it would have expired. Errors: ErrNoQueue, ErrNoMessage.
+func (s *Store) MessageNumber(ctx context.Context, key protocol.QueueKey, id protocol.MessageID) (int64, error) {
+	info, err := s.resolveID(ctx, key, id.Queue)
+	if err != nil {
+		return 0, fmt.Errorf("look up message: %w", err)
 	}
-	return messages, err
+	if !id.Inbox || id.Queue != info.id {
+		return 0, fmt.Errorf("look up message: %w", protocol.ErrNoMessage)
+	}
+	numbers, err := s.promoted(ctx, info.id, []int64{id.N})
+	if err != nil {
+		return 0, err
+	}
+	if numbers[id.N] == 0 {
+		return 0, fmt.Errorf("look up message: %w", protocol.ErrNoMessage)
+	}
+	return numbers[id.N], nil
 }
 
-// messagesWithClaims is MessagesByID, but messages carry the id of the claim that holds them.
-func (s *Store) messagesWithClaims(ctx context.Context, key protocol.QueueKey, ids []string) ([]protocol.Message, error) {
+// MessagesByID returns messages in the order asked for, leaving out ids of no message. A missing queue has none.
+func (s *Store) MessagesByID(ctx context.Context, key protocol.QueueKey, ids []string) ([]protocol.Message, error) {
 	parsed, latest := make([]protocol.MessageID, 0, len(ids)), int64(0)
 	for _, text := range ids {
 		if id, err := protocol.ParseMessageID(text); err == nil {

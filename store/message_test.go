@@ -16,7 +16,8 @@ func TestMessagesPage(t *testing.T) {
 	queueID := ids[0].Queue
 	someone := uuid.New()
 	w.exec(`UPDATE message SET client_id = $1 WHERE seq IN (2, 4)`, someone)
-	w.exec(`UPDATE message SET claim_expires_at = now() + interval '1 h' WHERE seq = 3`)
+	w.exec(`UPDATE message SET claim_expires_at = now() + interval '1 h',
+		claim_batch = 1, claim_first = 3, claim_last = 3 WHERE seq = 3`)
 	later := protocol.MessageID{Queue: queueID + 1, N: 1}.String()
 	for name, test := range map[string]struct {
 		page protocol.MessagePage
@@ -43,8 +44,8 @@ func TestMessagesPage(t *testing.T) {
 			wantErr(t, "list", err, nil)
 			wantSeqs(t, "list", got, test.want...)
 			for _, m := range got {
-				if m.ClaimID != "" {
-					t.Errorf("message %d shows the claim %q", m.Seq, m.ClaimID)
+				if (m.Seq == 3) != (m.ClaimID != "") {
+					t.Errorf("message %d is in the claim %q", m.Seq, m.ClaimID)
 				}
 			}
 		})
@@ -86,7 +87,7 @@ func TestMessageByID(t *testing.T) {
 	foreign := w.post(s, newKey(), 1)[0]
 	claim := w.claim(s, key, 1)
 	m, err := s.Message(ctx, key, ids[0].String())
-	if err != nil || m.ClaimID != "" || m.ClaimCount != 0 || string(m.Body) != "0" {
+	if err != nil || m.ClaimID != claim.ClaimID || m.ClaimCount != 0 || string(m.Body) != "0" {
 		t.Errorf("claimed message: %+v, %v", m, err)
 	}
 	_, err = s.Message(ctx, key, foreign.String())
@@ -96,7 +97,7 @@ func TestMessageByID(t *testing.T) {
 	many, err := s.MessagesByID(ctx, key, []string{ids[2].String(), ids[0].String(), "nope", foreign.String()})
 	wantErr(t, "get many", err, nil)
 	wantSeqs(t, "get many", many, 3, 1)
-	many, err = s.messagesWithClaims(ctx, key, []string{ids[0].String(), ids[1].String()})
+	many, err = s.MessagesByID(ctx, key, []string{ids[0].String(), ids[1].String()})
 	if err != nil || len(many) != 2 || many[0].ClaimID != claim.ClaimID || many[1].ClaimID != "" {
 		t.Errorf("messages with claims: %+v, %v", many, err)
 	}

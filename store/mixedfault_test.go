@@ -181,7 +181,7 @@ var mixedOps = []func(context.Context, *mixedStepOf) error{
 			return err
 		}
 		sub := &protocol.Subscription{ID: uuid.New(), Queue: m.key, Subscriber: "s", TTL: 60, Socket: true}
-		if err := m.s.CreateSubscription(ctx, sub); err != nil {
+		if err := m.s.CreateSubscription(ctx, sub, false); err != nil {
 			return err
 		}
 		if _, err := m.s.Feed(ctx, m.key, head.QueueID, max(0, head.Last-5), 10, 1<<20); err != nil {

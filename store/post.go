@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -385,7 +386,7 @@ func (p *posts) runTeller() {
 		case <-timer.C:
 		}
 		refused, alarm, closed := p.collect(time.Now())
-		t.refuse(refused)
+		t.refuse(p.notFollowed(refused))
 		if closed {
 			return
 		}
@@ -395,6 +396,17 @@ func (p *posts) runTeller() {
 			timer.Reset(time.Until(alarm))
 		}
 	}
+}
+
+// notFollowed leaves those refused posts to be told that nobody takes to where their queue is.
+func (p *posts) notFollowed(refused []refusal) []refusal {
+	return slices.DeleteFunc(refused, func(r refusal) bool {
+		if !elsewhere(r.err) {
+			return false
+		}
+		r.post.IDs, r.post.Err = nil, r.err
+		return p.s.follow(r.post, r.err)
+	})
 }
 
 // collect withdraws posts, sends rested lanes on, and returns what to tell and when to come again.

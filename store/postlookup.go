@@ -94,7 +94,7 @@ func (p *posts) landed(ln *lane, info *queueInfo, err error) {
 		signal(p.wake)
 	case ln.waiting.len() == 0:
 		ln.lockedID = 0
-	case !isProtocolError(err) && p.s.work.Err() == nil: // the database has something against this queue
+	case final(err) && p.s.work.Err() == nil:
 		p.refuseLocked(ln, func(posting) error { return err })
 		ln.lockedID = 0
 		signal(p.tell)
@@ -103,6 +103,13 @@ func (p *posts) landed(ln *lane, info *queueInfo, err error) {
 		p.restLocked(ln)
 	}
 	p.dropLocked(ln)
+}
+
+// final says whether a look-up failed for a reason that another try would not change: the database has something against
+// this queue, it is in another pool, or has no place.
+func final(err error) bool {
+	return !isProtocolError(err) || elsewhere(err) || errors.Is(err, protocol.ErrNoFlavor) ||
+		errors.Is(err, protocol.ErrNoRoom) || errors.Is(err, protocol.ErrDeadLetterPool)
 }
 
 const sqlProbeCounter = `SELECT id FROM queue_seq WHERE id = $1 FOR NO KEY UPDATE NOWAIT`

@@ -22,11 +22,15 @@ const (
 	sqlPurgeLock = `
 SELECT c.id FROM queue_seq c WHERE c.id = (SELECT q.id FROM queue q WHERE q.project = $1 AND q.name = $2)
 FOR NO KEY UPDATE`
-	sqlPurge = `
+	sqlPurgeLook = `SELECT id FROM queue WHERE project = $1 AND name = $2 AND pool_id IS NULL`
+	sqlPurge     = `
 UPDATE queue_seq SET purged_upto = next_seq - 1, purge_epoch = purge_epoch + 1,
     inbox_purged_upto = coalesce(pg_sequence_last_value('inbox_id_seq'::regclass), 0)
 WHERE id = $1`
-	sqlPurgeSubscriptions = `DELETE FROM subscription WHERE project = $1 AND queue_name = $2 RETURNING gateway_id`
+	// In the order of their ids, as everybody who takes several: so are the rows of delivery that go with them.
+	sqlPurgeSubscriptions = `
+DELETE FROM subscription WHERE id = ANY(ARRAY(
+    SELECT id FROM subscription WHERE project = $1 AND queue_name = $2 ORDER BY id FOR UPDATE)) RETURNING gateway_id`
 )
 
 // PurgeQueue deletes all messages of a queue, or all its subscriptions, or both. It takes the same short time however
@@ -42,13 +46,12 @@ func (s *Store) PurgeQueue(ctx context.Context, key protocol.QueueKey, messages,
 		if id, err = s.purgeMessages(ctx, tx, key, messages); err != nil || !subscriptions {
 			return err
 		}
-		rows, err := tx.Query(ctx, sqlPurgeSubscriptions, key.Project, key.Name)
-		if err != nil {
-			return err
-		}
-		gateways, err = pgx.CollectRows(rows, pgx.RowTo[*uuid.UUID])
+		gateways, err = s.purgeSubscriptions(ctx, tx, key)
 		return err
 	})
+	if errors.Is(err, protocol.ErrNoQueue) {
+		err = s.missing(ctx, key)
+	}
 	if err != nil {
 		return fmt.Errorf("purge queue: %w", err)
 	}
@@ -61,7 +64,7 @@ func (s *Store) PurgeQueue(ctx context.Context, key protocol.QueueKey, messages,
 // purgeMessages purges a queue if messages is set, and returns its id in any case.
 func (s *Store) purgeMessages(ctx context.Context, tx pgx.Tx, key protocol.QueueKey, messages bool) (id int64, err error) {
 	if !messages {
-		err = tx.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, nil)
+		err = tx.QueryRow(ctx, sqlPurgeLook, key.Project, key.Name).Scan(&id)
 	} else {
 		err = tx.QueryRow(ctx, sqlPurgeLock, key.Project, key.Name).Scan(&id)
 	}
@@ -73,4 +76,16 @@ func (s *Store) purgeMessages(ctx context.Context, tx pgx.Tx, key protocol.Queue
 	}
 	_, err = tx.Exec(ctx, sqlPurge, id)
 	return id, err
+}
+
+// purgeSubscriptions deletes all subscriptions to a queue and returns the gateways whose sockets' they were.
+func (s *Store) purgeSubscriptions(ctx context.Context, tx pgx.Tx, key protocol.QueueKey) (gateways []*uuid.UUID, err error) {
+	batch := &pgx.Batch{}
+	batch.Queue(sqlPurgeSubscriptions, key.Project, key.Name).Query(func(rows pgx.Rows) (err error) {
+		gateways, err = pgx.CollectRows(rows, pgx.RowTo[*uuid.UUID])
+		return err
+	})
+	s.queueUnwatch(batch, key)
+	err = tx.SendBatch(ctx, batch).Close()
+	return gateways, err
 }

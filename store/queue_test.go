@@ -39,7 +39,7 @@ func TestQueues(t *testing.T) {
 	}
 	var names []string
 	for marker := ""; ; {
-		page, err := s.Queues(ctx, "p", marker, 2)
+		page, err := s.Queues(ctx, protocol.QueuePage{Project: "p", Marker: marker, Limit: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

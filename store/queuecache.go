@@ -27,6 +27,7 @@ type queueInfo struct {
 	maxClaimCount   int32 // 0: no bound
 	deadLetterQueue string
 	deadLetterTTL   int32 // seconds, 0: the message keeps its own
+	flavor          string
 }
 
 // newQueueInfo reads the reserved metadata leniently: the gateway checks it when it is set, and what another version
@@ -52,11 +53,17 @@ func newQueueInfo(id int64, key protocol.QueueKey, metadata []byte, defaultTTL i
 	if n, ok := metadataInt(fields["_dead_letter_queue_messages_ttl"]); ok && n > 0 {
 		q.deadLetterTTL = n
 	}
-	var name string
-	if raw, ok := fields["_dead_letter_queue"]; ok && json.Unmarshal(raw, &name) == nil && len(name) <= maxNameBytes {
-		q.deadLetterQueue = name
-	}
+	q.deadLetterQueue = metadataName(fields["_dead_letter_queue"])
+	q.flavor = metadataName(fields["_flavor"])
 	return q
+}
+
+// metadataName reads a name, "" for what is none.
+func metadataName(raw json.RawMessage) (name string) {
+	if raw == nil || json.Unmarshal(raw, &name) != nil || len(name) > maxNameBytes || strings.IndexByte(name, 0) >= 0 {
+		return ""
+	}
+	return name
 }
 
 // maxNameBytes keeps what is no queue's name out of memory.
@@ -232,31 +239,37 @@ func (s *Store) resolve(ctx context.Context, key protocol.QueueKey, create bool)
 // forgetQueue is for writers that found the counter row of a queue missing.
 func (s *Store) forgetQueue(key protocol.QueueKey, id int64) { s.cache.forgetID(key, id) }
 
+// sqlQueueByName reads a queue, its pool if it is elsewhere, and whether it is to be removed there.
 const sqlQueueByName = `
-SELECT q.id, q.metadata FROM queue q JOIN queue_seq c ON c.id = q.id WHERE q.project = $1 AND q.name = $2`
+SELECT q.id, q.metadata, q.pool_id, q.removed_at IS NOT NULL FROM queue q LEFT JOIN queue_seq c ON c.id = q.id
+WHERE q.project = $1 AND q.name = $2 AND (c.id IS NOT NULL OR q.pool_id IS NOT NULL)`
 
-// sqlQueueCreate makes a queue with metadata $3, which says by $4 whether there is a dead-letter queue. A queue of that
-// name may have been deleted under its subscribers. They learn of the new one only later, and must still get what is
-// posted and consumed at once: so it is observed from the start, for $5 ms.
+// sqlQueueCreate makes a queue with metadata $3, which says by $4 whether there is a dead-letter queue, by $6 and $7 of
+// which flavor it is and which that queue is. A queue of that name may have been deleted under its subscribers. They learn
+// of the new one only later, and must still get what is posted and consumed at once: so it is observed from the start,
+// for $5 ms, or until its durable subscriptions end.
 const sqlQueueCreate = `
 WITH made AS (
-    INSERT INTO queue (project, name, metadata, dead_letter) VALUES ($1, $2, $3, $4)
+    INSERT INTO queue (project, name, metadata, dead_letter, flavor, dead_letter_queue) VALUES ($1, $2, $3, $4, $6, $7)
     ON CONFLICT (project, name) DO NOTHING RETURNING id
 ), watched AS (
-    INSERT INTO queue_watch (queue_id, observed_until) SELECT made.id, now() + $5 * interval '1 ms' FROM made
+    INSERT INTO queue_watch (queue_id, observed_until)
+    SELECT made.id, GREATEST(now() + $5 * interval '1 ms', (SELECT max(s.expires_at) FROM subscription s
+        WHERE s.project = $1 AND s.queue_name = $2 AND s.gateway_id IS NULL)) FROM made
     WHERE EXISTS (SELECT FROM subscription s WHERE s.project = $1 AND s.queue_name = $2 AND ` + liveSubscriptionSQL + `)
 )
 INSERT INTO queue_seq (id) SELECT id FROM made RETURNING id`
 
-// lookUp reads a queue from the database and makes it if it is missing and create is set.
+// lookUp reads a queue from the database and makes it if it is missing and create is set, or if the catalogue has
+// placed it here. It returns an ElsewhereError for one that is in another pool, or gets its place there.
 func (s *Store) lookUp(ctx context.Context, key protocol.QueueKey, create bool) (*queueInfo, error) {
 	// Between a look and an insert others may make or delete the queue; they would have to do so again and again.
 	for range 10 {
 		info, _, err := s.readQueue(ctx, key)
-		if err == nil || !create || !errors.Is(err, protocol.ErrNoQueue) {
+		if err == nil || !errors.Is(err, protocol.ErrNoQueue) || !create && s.cfg.PoolID == 0 {
 			return info, err
 		}
-		info, err = s.makeQueue(ctx, key, []byte("{}"))
+		info, _, err = s.makeQueue(ctx, key, []byte("{}"), create)
 		if err != nil || info != nil {
 			return info, err
 		}
@@ -264,29 +277,69 @@ func (s *Store) lookUp(ctx context.Context, key protocol.QueueKey, create bool) 
 	return nil, fmt.Errorf("%w: queue %q of project %q comes and goes", protocol.ErrUnavailable, key.Name, key.Project)
 }
 
-// readQueue reads a queue and its metadata, or returns protocol.ErrNoQueue.
+// readQueue reads a queue and its metadata. It returns protocol.ErrNoQueue, or an ElsewhereError for a queue in another
+// pool.
 func (s *Store) readQueue(ctx context.Context, key protocol.QueueKey) (info *queueInfo, metadata []byte, err error) {
 	var id int64
-	err = s.pool.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, &metadata)
-	if errors.Is(err, pgx.ErrNoRows) {
+	var pool *int64
+	var removed bool
+	err = s.pool.QueryRow(ctx, sqlQueueByName, key.Project, key.Name).Scan(&id, &metadata, &pool, &removed)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil, protocol.ErrNoQueue
-	}
-	if err != nil {
+	case err != nil:
 		return nil, nil, fmt.Errorf("read queue: %w", s.classify(err))
+	case pool == nil:
+		return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), metadata, nil
 	}
-	return newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL), metadata, nil
+	placed := Placed{Pool: *pool, ID: id}
+	if s.placement != nil {
+		s.placement.Hint(placed.Pool)
+	}
+	if removed && s.placement != nil {
+		// Its removal comes first: who asks for the queue must not find what was deleted.
+		if placed, err = s.placement.Place(ctx, key, nil, false); err != nil {
+			return nil, nil, fmt.Errorf("read queue: %w", err)
+		}
+	}
+	return nil, nil, &ElsewhereError{placed}
 }
 
-// makeQueue makes a queue and tells the observer; nil without an error if there is one of that name already.
-func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata []byte) (*queueInfo, error) {
+// makeQueue makes a queue here and tells the observer; nil without an error if it is there already, or comes and goes.
+// Without create it makes only what the catalogue has placed here. It returns an ElsewhereError for a queue whose place
+// is elsewhere. fresh says that the queue did not exist before this call, be it as a mere place.
+func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata []byte, create bool) (info *queueInfo, fresh bool, err error) {
+	placed := Placed{Pool: s.cfg.PoolID}
+	if s.placement != nil {
+		if placed, err = s.placement.Place(ctx, key, metadata, create); err != nil {
+			return nil, false, fmt.Errorf("place queue: %w", err)
+		}
+	}
+	switch {
+	case placed.Pool != s.cfg.PoolID:
+		return nil, false, &ElsewhereError{placed}
+	case s.cfg.PoolID == 0:
+		info, err = s.insertQueue(ctx, key, metadata)
+		return info, true, err
+	}
+	made, err := s.Adopt(ctx, key, placed.ID, placed.Metadata)
+	if err != nil || !made {
+		return nil, false, err
+	}
+	return newQueueInfo(placed.ID, key, placed.Metadata, s.cfg.DefaultMessageTTL), placed.New, nil
+}
+
+// insertQueue makes a queue of the default pool; nil without an error if there is one of that name.
+func (s *Store) insertQueue(ctx context.Context, key protocol.QueueKey, metadata []byte) (*queueInfo, error) {
 	info := newQueueInfo(0, key, metadata, s.cfg.DefaultMessageTTL)
+	flavor, deadLetters := s.catalogued(info)
 	err := s.pool.QueryRow(ctx, sqlQueueCreate, key.Project, key.Name, metadata, info.deadLetters(),
-		s.cfg.ObserveFor.Milliseconds()).Scan(&info.id)
+		s.cfg.ObserveFor.Milliseconds(), flavor, deadLetters).Scan(&info.id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create queue: %w", s.classify(err))
+		return nil, fmt.Errorf("create queue: %w", s.classify(unknownFlavor(err, info)))
 	}
 	s.observer.QueueChanged(key, info.id)
 	return info, nil

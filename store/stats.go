@@ -130,7 +130,7 @@ func (s *Store) statsMessages(ctx context.Context, info *queueInfo, c queueCount
 	}
 	oldest, newest := id(c.oldestSeq, c.oldestInboxID), id(c.newestSeq, c.newestInboxID)
 	ids := slices.Compact([]string{oldest.String(), newest.String()})
-	messages, err := s.messagesWithClaims(ctx, info.key, ids)
+	messages, err := s.MessagesByID(ctx, info.key, ids)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,9 @@ type Store struct {
 	id       uuid.UUID
 	slot     atomic.Int64 // see writer
 	observer Observer
-	cache    *queueCache
+	// placement is nil where there is one pool only.
+	placement Placement
+	cache     *queueCache
 
 	// committing makes the calls of Observer.Committed come one at a time: both flusher and promoter commit messages.
 	committing sync.Mutex
@@ -167,4 +169,16 @@ func (s *Store) committed(batch []protocol.Committed) {
 }
 
 // HintQueueChanged says that another gateway made, deleted, purged or changed a queue.
-func (s *Store) HintQueueChanged(key protocol.QueueKey) { s.cache.forget(key) }
+func (s *Store) HintQueueChanged(key protocol.QueueKey) {
+	s.cache.forget(key)
+	if s.placement != nil && key == PoolsChanged {
+		s.placement.Hint(0)
+	}
+}
+
+// PoolsChanged is the name of no queue: a change of it, told like a queue's, says that pools were made, changed or
+// deleted.
+var PoolsChanged = protocol.QueueKey{Name: "pools:"}
+
+// TellPoolsChanged has the observer tell the other gateways that pools were made, changed or deleted.
+func (s *Store) TellPoolsChanged() { s.observer.QueueChanged(PoolsChanged, 0) }

@@ -17,16 +17,6 @@ import (
 const liveSubscriptionSQL = `s.expires_at > now() AND (s.gateway_id IS NULL
 	OR EXISTS (SELECT FROM gateway g WHERE g.id = s.gateway_id AND g.lease_until > now()))`
 
-// The row of a subscription that does not count any more must not stand in the way of a new one.
-const subscriptionCreateSQL = `
-INSERT INTO subscription AS s (id, project, queue_name, subscriber, ttl, expires_at, options, confirmed, gateway_id)
-VALUES ($1, $2, $3, $4, $5, now() + $5::int * interval '1 s', $6, $7, $8)
-ON CONFLICT (project, queue_name, subscriber) DO UPDATE SET
-	id = EXCLUDED.id, n = DEFAULT, ttl = EXCLUDED.ttl, created_at = now(), expires_at = EXCLUDED.expires_at,
-	options = EXCLUDED.options, confirmed = EXCLUDED.confirmed, gateway_id = EXCLUDED.gateway_id, cursor = NULL
-WHERE NOT (` + liveSubscriptionSQL + `)
-RETURNING s.id`
-
 const subscriptionColumns = `s.id, s.subscriber, s.ttl,
 	GREATEST(0, floor(extract(epoch FROM now() - s.created_at)))::int, s.options, s.confirmed, s.gateway_id IS NOT NULL`
 
@@ -44,36 +34,6 @@ DELETE FROM subscription WHERE id = $3 AND project = $1 AND queue_name = $2 RETU
 	subscriptionsKnownSQL = `SELECT id FROM subscription WHERE id = ANY ($1::uuid[])`
 	subscriptionsEndSQL   = `DELETE FROM subscription WHERE id = ANY ($1::uuid[]) AND gateway_id = $2`
 )
-
-// CreateSubscription stores a subscription, and makes its queue if that is missing. A zero ID is set to a new one. A
-// socket's subscription counts for as long as this gateway is alive, at most. ErrSubscriptionExists: the subscriber
-// has one to that queue.
-func (s *Store) CreateSubscription(ctx context.Context, sub *protocol.Subscription) error {
-	if _, err := s.resolve(ctx, sub.Queue, true); err != nil {
-		return fmt.Errorf("create subscription: %w", err)
-	}
-	if sub.ID == uuid.Nil {
-		sub.ID = uuid.New()
-	}
-	var gateway *uuid.UUID
-	if sub.Socket {
-		gateway = &s.id
-	}
-	options := sub.Options
-	if options == nil {
-		options = []byte("{}")
-	}
-	var id uuid.UUID
-	err := s.pool.QueryRow(ctx, subscriptionCreateSQL, sub.ID, sub.Queue.Project, sub.Queue.Name, sub.Subscriber,
-		sub.TTL, options, sub.Confirmed, gateway).Scan(&id)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows), sqlState(err) == codeUniqueViolation:
-		return fmt.Errorf("create subscription: %w", protocol.ErrSubscriptionExists)
-	case err != nil:
-		return fmt.Errorf("create subscription: %w", s.classifyWrite(err))
-	}
-	return nil
-}
 
 // Subscriptions returns up to limit subscriptions to a queue in the order in which they were made, of all gateways,
 // from after the one with the id marker on. A marker that is unknown lists nothing, as does a missing queue.
@@ -129,33 +89,42 @@ func (s *Store) Subscription(ctx context.Context, key protocol.QueueKey, id uuid
 	return &sub, nil
 }
 
-// DeleteSubscription ends a subscription of a queue. One that does not exist is no error.
+// DeleteSubscription ends a subscription of a queue, with its dead deliveries. One that does not exist is no error.
 func (s *Store) DeleteSubscription(ctx context.Context, key protocol.QueueKey, id uuid.UUID) error {
-	rows, err := s.pool.Query(ctx, subscriptionDeleteSQL, key.Project, key.Name, id)
-	if err != nil {
-		return fmt.Errorf("delete subscription: %w", s.classifyWrite(err))
-	}
-	gateways, err := pgx.CollectRows(rows, pgx.RowTo[*uuid.UUID])
-	if err != nil {
+	batch := &pgx.Batch{}
+	var gateways []*uuid.UUID
+	batch.Queue(subscriptionDeleteSQL, key.Project, key.Name, id).Query(func(rows pgx.Rows) (err error) {
+		gateways, err = pgx.CollectRows(rows, pgx.RowTo[*uuid.UUID])
+		return err
+	})
+	s.queueUnwatch(batch, key)
+	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("delete subscription: %w", s.classifyWrite(err))
 	}
 	s.subscriptionsEnded(key, gateways)
 	return nil
 }
 
-// SubscriptionObserver is an Observer that also wants to know of subscriptions that ended.
+// SubscriptionObserver is an Observer that also wants to know of subscriptions that changed.
 type SubscriptionObserver interface {
-	// SubscriptionsEnded is called after subscriptions to q that push to sockets of other gateways were deleted or
-	// purged. Like the methods of Observer it must not block and must not call the store.
-	SubscriptionsEnded(q protocol.QueueKey)
+	// SubscriptionsChanged is called after a durable subscription to q was made, changed, confirmed, deleted or has
+	// deliveries to be sent again, and after subscriptions that push to sockets of other gateways were deleted or purged.
+	// Like the methods of Observer it must not block and must not call the store.
+	SubscriptionsChanged(q protocol.QueueKey)
 }
 
-// subscriptionsEnded tells the observer if one of the subscriptions, which belonged to these gateways, was another
-// gateway's: that gateway goes on pushing until it hears of it.
+// subscriptionsChanged tells the observer of durable subscriptions.
+func (s *Store) subscriptionsChanged(key protocol.QueueKey) {
+	if observer, ok := s.observer.(SubscriptionObserver); ok {
+		observer.SubscriptionsChanged(key)
+	}
+}
+
+// subscriptionsEnded tells the observer if one of the subscriptions, which belonged to these gateways, was durable (no
+// gateway's) or another gateway's: who serves it goes on until it hears of it.
 func (s *Store) subscriptionsEnded(key protocol.QueueKey, gateways []*uuid.UUID) {
-	observer, ok := s.observer.(SubscriptionObserver)
-	if ok && slices.ContainsFunc(gateways, func(id *uuid.UUID) bool { return id != nil && *id != s.id }) {
-		observer.SubscriptionsEnded(key)
+	if slices.ContainsFunc(gateways, func(id *uuid.UUID) bool { return id == nil || *id != s.id }) {
+		s.subscriptionsChanged(key)
 	}
 }
 

@@ -13,12 +13,12 @@ func TestSubscriptions(t *testing.T) {
 	w := newWorld(t)
 	s, other, key, ctx := w.store("", nil), w.store("", nil), newKey(), t.Context()
 	socket := &protocol.Subscription{Queue: key, Subscriber: "http://127.0.0.1:8888/one", TTL: 600, Socket: true}
-	wantErr(t, "create", s.CreateSubscription(ctx, socket), nil)
+	wantErr(t, "create", s.CreateSubscription(ctx, socket, false), nil)
 	hook := &protocol.Subscription{ID: uuid.New(), Queue: key, Subscriber: "http://127.0.0.1:1/hook", TTL: 600, Options: []byte(`{"a":1}`)}
-	wantErr(t, "create", other.CreateSubscription(ctx, hook), nil)
+	wantErr(t, "create", other.CreateSubscription(ctx, hook, false), nil)
 	again := *hook
 	again.ID = uuid.New()
-	wantErr(t, "create again", s.CreateSubscription(ctx, &again), protocol.ErrSubscriptionExists)
+	wantErr(t, "create again", s.CreateSubscription(ctx, &again, false), protocol.ErrSubscriptionExists)
 	if _, err := s.Queue(ctx, key); err != nil {
 		t.Errorf("the queue was not made: %v", err)
 	}
@@ -84,7 +84,7 @@ func TestSubscriptionThatIsOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			key := newKey()
 			first := &protocol.Subscription{Queue: key, Subscriber: "one", TTL: 600, Socket: over.socket}
-			wantErr(t, "create", dead.CreateSubscription(ctx, first), nil)
+			wantErr(t, "create", dead.CreateSubscription(ctx, first, false), nil)
 			w.exec(over.sql, first.ID)
 			_, err := s.Subscription(ctx, key, first.ID)
 			wantErr(t, "read", err, protocol.ErrNoSubscription)
@@ -93,7 +93,7 @@ func TestSubscriptionThatIsOver(t *testing.T) {
 				t.Errorf("list: %+v, %v", list, err)
 			}
 			second := &protocol.Subscription{Queue: key, Subscriber: "one", TTL: 60, Socket: true}
-			wantErr(t, "create in its place", s.CreateSubscription(ctx, second), nil)
+			wantErr(t, "create in its place", s.CreateSubscription(ctx, second, false), nil)
 			got, err := s.Subscription(ctx, key, second.ID)
 			if err != nil || got.TTL != 60 {
 				t.Errorf("subscription: %+v, %v", got, err)

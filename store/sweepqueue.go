@@ -43,15 +43,27 @@ func (w *sweeper) eachPage(ctx context.Context, sql string, do func(context.Cont
 }
 
 // sqlDead says whether message m of a queue with counter c is over: purged, expired, or consumed longer ago than the
-// horizon, $3 in ms, for which subscribers may still read it.
+// horizon, $3 in ms, for which sockets' subscribers may still read it. Durable subscribers take their time: what they have
+// yet to get, beyond c.floor, stays until it expires.
 const sqlDead = `(m.seq <= c.purged_upto OR CASE WHEN m.claim_expires_at = 'infinity'
-        THEN m.claimed_at <= now() - $3::int8 * interval '1 ms' ELSE m.expires_at <= now() END)`
+        THEN m.claimed_at <= now() - $3::int8 * interval '1 ms' AND (m.expires_at <= now() OR m.seq <= coalesce(c.floor, m.seq))
+        ELSE m.expires_at <= now() END)`
 
-// sqlSweepLook looks at the first row of each of queues $1, from numbers $2 on.
+// sqlFloor is the number up to which the durable subscriptions to queue n have got everything, null without any. Those
+// that have not noticed yet that their queue was deleted and made again have got nothing of it.
+const sqlFloor = `(
+        SELECT min(CASE WHEN d.queue_id = n.id THEN d.cursor ELSE 0 END)
+        FROM queue q JOIN subscription s ON s.project = q.project AND s.queue_name = q.name AND s.gateway_id IS NULL
+            AND s.expires_at > now() JOIN delivery d ON d.subscription_id = s.id
+        WHERE q.id = n.id)`
+
+// sqlSweepLook looks at the first row of each of queues $1, from numbers $2 on. The floor is worked out for a tombstone
+// only.
 const sqlSweepLook = `
 SELECT x.id, h.seq, h.dead FROM unnest($1::int8[], $2::int8[]) AS x(id, start)
 CROSS JOIN LATERAL (
-    SELECT m.seq, ` + sqlDead + ` AS dead FROM queue_seq c, message m
+    SELECT m.seq, ` + sqlDead + ` AS dead
+    FROM (SELECT n.id, n.purged_upto, ` + sqlFloor + ` AS floor FROM queue_seq n) c, message m
     WHERE c.id = x.id AND m.queue_id = x.id AND m.seq >= x.start ORDER BY m.seq LIMIT 1
 ) h`
 
@@ -112,7 +124,7 @@ func (w *sweeper) look(ctx context.Context, ids []int64) (dead []int64, err erro
 // It returns how many rows it saw, the last one's number, and how many it removed.
 const sqlSweep = `
 WITH c AS MATERIALIZED (
-    SELECT purged_upto, purge_epoch FROM queue_seq WHERE id = $1
+    SELECT n.purged_upto, n.purge_epoch, ` + sqlFloor + ` AS floor FROM queue_seq n WHERE n.id = $1
 ), chunk AS MATERIALIZED (
     SELECT m.ctid AS t, m.seq, ` + sqlDead + ` AS dead
     FROM c, message m WHERE m.queue_id = $1 AND m.seq >= $2 ORDER BY m.seq LIMIT $4

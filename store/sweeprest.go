@@ -143,6 +143,9 @@ DELETE FROM subscription WHERE id = ANY(ARRAY(
 	sqlExpiredSubscriptions = `
 DELETE FROM subscription WHERE id = ANY(ARRAY(
     SELECT id FROM subscription WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))`
+	sqlExpiredDeadDeliveries = `
+DELETE FROM dead_delivery WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM dead_delivery WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	// Renewals come back to a row for a while; an hour after the last one it is in nobody's way.
 	sqlOldWatches = `
 DELETE FROM queue_watch WHERE queue_id = ANY(ARRAY(
@@ -152,20 +155,34 @@ DELETE FROM queue_watch WHERE queue_id = ANY(ARRAY(
 
 // leftovers removes what is seldom over.
 func (w *sweeper) leftovers(ctx context.Context) error {
-	limited := []string{sqlExpiredSubscriptions, sqlOldWatches}
+	limited := []string{sqlExpiredSubscriptions, sqlExpiredDeadDeliveries, sqlOldWatches}
 	if w.s.member.steady() {
 		limited = append(limited, sqlOrphans)
 	}
 	for _, sql := range limited {
-		if err := w.holds(ctx); err != nil {
-			return err
-		}
-		if _, err := w.s.pool.Exec(ctx, sql, w.s.cfg.SweepRows); err != nil {
-			return fmt.Errorf("sweep leftovers: %w", w.s.classify(err))
+		if err := w.repeat(ctx, sql); err != nil {
+			return fmt.Errorf("sweep leftovers: %w", err)
 		}
 	}
 	if _, err := w.s.pool.Exec(ctx, sqlOldLeases); err != nil {
 		return fmt.Errorf("sweep leases: %w", w.s.classify(err))
+	}
+	return nil
+}
+
+// repeat runs a statement that removes up to $1 rows until it finds no more, or has run often enough for one pass.
+func (w *sweeper) repeat(ctx context.Context, sql string) error {
+	for range sweepBurst {
+		if err := w.holds(ctx); err != nil {
+			return err
+		}
+		tag, err := w.s.pool.Exec(ctx, sql, w.s.cfg.SweepRows)
+		if err != nil {
+			return w.s.classify(err)
+		}
+		if tag.RowsAffected() < int64(w.s.cfg.SweepRows) {
+			return nil
+		}
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/nusku-messaging/nusku/protocol/spec"
 )
 
 //go:embed examples docs
@@ -47,6 +49,7 @@ var welcome = page{
 	Links: []link{
 		{"/examples/try.html", "Try it", "connect, subscribe, post, claim and delete from this browser"},
 		{"/docs/", "Guides", "what it does and how to run it"},
+		{"/docs/api", "The API", "every action, its fields and its answers"},
 		{"/readyz", "Readiness", "whether it serves"},
 	},
 }
@@ -64,6 +67,9 @@ func Handler() http.Handler {
 	mux.Handle("GET /examples/{$}", show(examples))
 	mux.Handle("GET /examples/{name}", http.HandlerFunc(serveExample))
 	mux.Handle("GET /docs/{$}", show(guides()))
+	mux.Handle("GET /docs/api", http.HandlerFunc(serveAPI))
+	mux.Handle("GET /docs/openapi.json", document(spec.OpenAPI()))
+	mux.Handle("GET /docs/asyncapi.json", document(spec.AsyncAPI()))
 	mux.Handle("GET /docs/{name...}", http.HandlerFunc(serveGuide))
 	return guarded(mux)
 }
@@ -112,6 +118,21 @@ func serveGuide(w http.ResponseWriter, r *http.Request) {
 	types := map[string]string{".md": "text/plain; charset=utf-8"}
 	name := r.PathValue("name")
 	serveFile(w, r, "docs/"+name, types[path.Ext(name)])
+}
+
+// serveAPI serves the description of the API for people.
+func serveAPI(w http.ResponseWriter, _ *http.Request) {
+	page, err := spec.Page()
+	if err != nil {
+		http.Error(w, "page is broken", http.StatusInternalServerError)
+		return
+	}
+	write(w, "text/html; charset=utf-8", page)
+}
+
+// document serves a description of the API for programs.
+func document(text []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { write(w, "application/json", text) })
 }
 
 // serveFile serves an embedded file. A name with dots in it that lead elsewhere is not one (fs.ValidPath).

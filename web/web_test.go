@@ -25,6 +25,9 @@ func TestPages(t *testing.T) {
 		"/examples/style.css": "text/css; charset=utf-8",
 		"/docs/":              "text/html; charset=utf-8",
 		"/docs/changelog.md":  "text/plain; charset=utf-8",
+		"/docs/api":           "text/html; charset=utf-8",
+		"/docs/openapi.json":  "application/json",
+		"/docs/asyncapi.json": "application/json",
 	} {
 		w := get(t, path)
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Body.Len() == 0 {
@@ -52,7 +55,7 @@ func TestNothingElse(t *testing.T) {
 func TestPagesNeedNothingInline(t *testing.T) {
 	t.Parallel()
 	inline := regexp.MustCompile(`(?i)<script[^>]*>[^<]|<style|\sstyle=|\son[a-z]+=|https?://`)
-	for _, path := range []string{"/", "/examples/", "/examples/try.html", "/docs/"} {
+	for _, path := range []string{"/", "/examples/", "/examples/try.html", "/docs/", "/docs/api"} {
 		if found := inline.FindString(get(t, path).Body.String()); found != "" {
 			t.Errorf("%s has %q", path, found)
 		}

@@ -23,7 +23,7 @@ func TestDocuments(t *testing.T) {
 		path string
 		// atLeast is how many command lines there are, so that the test cannot run out of them unnoticed.
 		atLeast int
-	}{{"../../README.md", 5}, {"../../web/docs/guide.md", 10}} {
+	}{{"../../README.md", 5}, {"../../web/docs/guide.md", 60}} {
 		t.Run(filepath.Base(test.path), func(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(test.path)
@@ -43,18 +43,22 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// commandLines are the lines of code blocks, fenced or indented, that begin with the program.
+// commands are how command lines begin that are typed.
+var commands = []string{"nusku ", "bin/nusku ", "curl ", "printf "}
+
+// commandLines are the lines of code blocks, fenced or indented, that begin with a command. A backslash at a line's end
+// joins it to the next.
 func commandLines(document string) []string {
 	var lines []string
 	fenced := false
-	for line := range strings.Lines(document) {
+	for line := range strings.Lines(regexp.MustCompile(`\\\n\s*`).ReplaceAllString(document, "")) {
 		text := strings.TrimSpace(line)
 		if strings.HasPrefix(text, "```") {
 			fenced = !fenced
 			continue
 		}
 		code := fenced || strings.HasPrefix(line, "    ")
-		if code && (strings.HasPrefix(text, "nusku ") || strings.HasPrefix(text, "bin/nusku ")) {
+		if code && slices.ContainsFunc(commands, func(c string) bool { return strings.HasPrefix(text, c) }) {
 			lines = append(lines, text)
 		}
 	}
@@ -78,8 +82,9 @@ type watch struct {
 	stdout io.Reader
 }
 
+// newReader has a gateway of its own: pools, of which the guide makes one, are those of a whole gateway.
 func newReader(t *testing.T) *reader {
-	g := defaults(t)
+	g := own(t)
 	r := &reader{person: newPerson(t, g.url), gateway: g, dir: t.TempDir(), known: map[string]string{}}
 	bin := filepath.Join(r.dir, "bin")
 	if err := os.Mkdir(bin, 0o755); err != nil {
@@ -97,21 +102,32 @@ func newReader(t *testing.T) *reader {
 	return r
 }
 
-// The placeholders of the documents, and what a command prints where their value stands.
+// The placeholders of the documents, and what a command prints where their value stands: nusku or curl.
 var placeholders = map[string]*regexp.Regexp{
-	"CLAIM-ID":   regexp.MustCompile(`(?m)^Claim (\S+)$`),
-	"MESSAGE-ID": regexp.MustCompile(`(?m)^MESSAGE .*\n(\S+)`),
-	"LAST-ID":    regexp.MustCompile(`(?s)^MESSAGE .*\n(\S+)[^\n]*\n$`),
+	"CLAIM-ID":        regexp.MustCompile(`(?m)^Claim (\S+)$|[?]claim_id=([^"]+)"`),
+	"MESSAGE-ID":      regexp.MustCompile(`(?m)^MESSAGE .*\n(\S+)|"/v2/queues/[^/]+/messages/([^"?]+)`),
+	"LAST-ID":         regexp.MustCompile(`(?s)^MESSAGE .*\n(\S+)[^\n]*\n$`),
+	"SUBSCRIPTION-ID": regexp.MustCompile(`(?m)^Subscription (\S+) created|"subscription_id": *"([^"]+)"`),
 }
 
-// run types one line.
-func (r *reader) run(line string) {
-	r.t.Helper()
+// inPlace is a line as it has to be typed here: the gateway is elsewhere, and curl is to say when it is refused.
+func (r *reader) inPlace(line string) string {
 	for name := range placeholders {
 		if value, ok := r.known[name]; ok {
 			line = strings.ReplaceAll(line, name, value)
 		}
 	}
+	line = strings.ReplaceAll(line, "http://127.0.0.1:8888", r.gateway.http())
+	if options, ok := strings.CutPrefix(line, "curl "); ok {
+		line = "curl --no-progress-meter --fail-with-body " + options
+	}
+	return line
+}
+
+// run types one line.
+func (r *reader) run(line string) {
+	r.t.Helper()
+	line = r.inPlace(line)
 	if strings.Contains(line, "nusku subscribe ") {
 		r.watch(line)
 		return
@@ -124,14 +140,17 @@ func (r *reader) run(line string) {
 	}
 	for name, printed := range placeholders {
 		if match := printed.FindStringSubmatch(stdout.String()); match != nil {
-			r.known[name] = match[1]
+			r.known[name] = strings.Join(match[1:], "") // one of the forms
 		}
 	}
 }
 
 // shell has the shell replaced by the program, so that it can be interrupted.
 func (r *reader) shell(line string) *exec.Cmd {
-	cmd := exec.CommandContext(within(r.t), "sh", "-c", "exec "+line)
+	if !strings.HasPrefix(line, "printf ") { // the shell's own
+		line = "exec " + line
+	}
+	cmd := exec.CommandContext(within(r.t), "sh", "-c", line)
 	cmd.Dir, cmd.Env = r.dir, r.env
 	return cmd
 }

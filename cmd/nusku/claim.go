@@ -24,8 +24,9 @@ type claimTimes struct {
 type claimCreateCmd struct {
 	clientFlags
 	claimTimes
-	Queue string `arg:"" help:"The queue's name."`
-	Limit int    `placeholder:"N" help:"How many messages at most; by default as the gateway says."`
+	Queue string   `arg:"" help:"The queue's name."`
+	Limit int      `placeholder:"N" help:"How many messages at most; by default as the gateway says."`
+	Wait  timeSpan `placeholder:"TIME" help:"How long to wait for a message when there is none; --timeout counts from then on."`
 }
 
 // options are what the client takes.
@@ -41,8 +42,11 @@ func (*claimCreateCmd) Help() string {
 
 // Run claims messages.
 func (k *claimCreateCmd) Run(g *globals) error {
+	options := k.options(k.Limit)
+	options.Wait = k.Wait.duration()
+	k.Timeout += k.Wait
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
-		claim, err := c.Claim(ctx, k.Queue, k.options(k.Limit))
+		claim, err := c.Claim(ctx, k.Queue, options)
 		if err != nil || claim == nil {
 			return err
 		}

@@ -25,9 +25,16 @@ type clientFlags struct {
 
 // with connects, calls f and hangs up. f's context ends with the timeout.
 func (f *clientFlags) with(g *globals, do func(ctx context.Context, c *client.Client, out *output) error) error {
+	return f.withOptions(g, client.Options{}, do)
+}
+
+// withOptions is with for a client of its own kind.
+func (f *clientFlags) withOptions(g *globals, options client.Options,
+	do func(ctx context.Context, c *client.Client, out *output) error,
+) error {
 	ctx, cancel := context.WithTimeout(g.ctx, f.Timeout.duration())
 	defer cancel()
-	c, err := f.dial(ctx, client.Options{})
+	c, err := f.dial(ctx, options)
 	if err != nil {
 		return err
 	}

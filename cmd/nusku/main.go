@@ -22,15 +22,21 @@ import (
 
 // cli is the command line: one field per subcommand.
 type cli struct {
-	Serve       serveCmd       `cmd:"" help:"Run the gateway."`
-	Queue       queueCmd       `cmd:"" help:"Make, list, look at, empty and delete queues."`
-	Message     messageCmd     `cmd:"" help:"Post, list, take and delete messages."`
-	Claim       claimCmd       `cmd:"" help:"Claim messages as a worker does, renew and release claims."`
-	Subscribe   subscribeCmd   `cmd:"" help:"Print a queue's messages as they are pushed."`
-	Bench       benchCmd       `cmd:"" help:"Measure a gateway, and check that it does what it promises."`
-	Migrate     migrateCmd     `cmd:"" help:"Bring the database's schema up to date."`
-	CheckConfig checkConfigCmd `cmd:"" help:"Show the settings in effect and where each comes from."`
-	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Serve        serveCmd        `cmd:"" help:"Run the gateway."`
+	Queue        queueCmd        `cmd:"" help:"Make, list, look at, empty and delete queues."`
+	Message      messageCmd      `cmd:"" help:"Post, list, take and delete messages."`
+	Claim        claimCmd        `cmd:"" help:"Claim messages as a worker does, renew and release claims."`
+	Subscribe    subscribeCmd    `cmd:"" help:"Print a queue's messages as they are pushed."`
+	Subscription subscriptionCmd `cmd:"" help:"Have a queue's messages sent to webhooks and mail addresses."`
+	Topic        topicCmd        `cmd:"" help:"Make, list, look at, empty and delete topics."`
+	Pool         poolCmd         `cmd:"" help:"Spread queues over several databases."`
+	Flavor       flavorCmd       `cmd:"" help:"Name the pools in which a queue may be placed."`
+	Health       healthCmd       `cmd:"" help:"Try every pool of a gateway and show how it went."`
+	Ping         pingCmd         `cmd:"" help:"See whether a gateway answers."`
+	Bench        benchCmd        `cmd:"" help:"Measure a gateway, and check that it does what it promises."`
+	Migrate      migrateCmd      `cmd:"" help:"Bring the database's schema up to date."`
+	CheckConfig  checkConfigCmd  `cmd:"" help:"Show the settings in effect and where each comes from."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
 }
 
 // newCLI returns the command line with the flags that come from the table of settings.

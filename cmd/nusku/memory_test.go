@@ -10,12 +10,15 @@ import (
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
 	cfg := config.DefaultSettings()
-	before := memoryLimit(cfg)
+	before := memoryLimit(cfg, 1)
 	if before < 1<<30 || before > 4<<30 {
 		t.Errorf("the defaults add up to %d bytes", before)
 	}
 	cfg.Gateway.MemoryBudget += 1 << 30
-	if more := memoryLimit(cfg) - before; more < 1<<30 {
+	if more := memoryLimit(cfg, 1) - before; more < 1<<30 {
 		t.Errorf("a budget that is 1 GiB larger adds %d bytes", more)
+	}
+	if more := memoryLimit(cfg, 2) - memoryLimit(cfg, 1); more < int64(cfg.Store.PostWaitBytes) {
+		t.Errorf("another pool adds %d bytes", more)
 	}
 }

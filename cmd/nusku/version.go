@@ -15,13 +15,18 @@ func (versionCmd) Run(g *globals) error {
 	return err
 }
 
-// version says what this binary is, from what the go command recorded in it.
+// release is the module's version, from what the go command recorded in the binary.
+func release() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// version says what this binary is.
 func version() string {
-	number, commit, modified := "devel", "", ""
+	commit, modified := "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" && info.Main.Version != "(devel)" {
-			number = info.Main.Version
-		}
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision" && len(s.Value) >= 12:
@@ -31,5 +36,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("nusku %s%s%s (%s %s/%s)", number, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("nusku %s%s%s (%s %s/%s)", release(), commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,10 +14,8 @@ import (
 
 	"github.com/nusku-messaging/nusku/cmd/internal/config"
 	"github.com/nusku-messaging/nusku/gateway"
-	"github.com/nusku-messaging/nusku/notifier"
-	"github.com/nusku-messaging/nusku/protocol"
-	"github.com/nusku-messaging/nusku/store"
 	"github.com/nusku-messaging/nusku/store/pgserver"
+	"github.com/nusku-messaging/nusku/store/pools"
 	"github.com/nusku-messaging/nusku/web"
 )
 
@@ -28,9 +27,10 @@ type node struct {
 
 	listener net.Listener
 	postgres *pgserver.Server // nil when a database was given
-	store    *store.Store
+	pools    *pools.Router    // with what attach has attached to each
+	delivery *delivery
 	gateway  *gateway.Gateway
-	notifier *notifier.Notifier
+	attached atomic.Int64 // pools
 
 	// served gets what ended the serving of clients and is then closed; nil before that began. serving waits for it.
 	served  chan error
@@ -64,16 +64,17 @@ func (n *node) start(ctx context.Context) error {
 	if host, _, err := net.SplitHostPort(n.cfg.Listen); err == nil {
 		n.cfg.Gateway.ListenHost = host
 	}
-	n.gateway = gateway.New(n.cfg.Gateway, n.store, n.log.With().Str("part", "gateway").Logger())
-	n.notifier, err = notifier.New(n.cfg.Notifier, n.store.GatewayID(), remoteChanges{n.gateway, n.store},
-		n.log.With().Str("part", "notifier").Logger())
-	if err != nil {
+	n.cfg.Gateway.Links.MailRefused = n.cfg.MailRefused()
+	if err := n.shareKey(ctx); err != nil {
 		return err
 	}
-	n.store.SetObserver(localChanges{n.gateway, n.notifier})
-
-	n.store.Start()
-	n.notifier.Start()
+	if n.delivery, err = newDelivery(n.cfg, n.log.With().Str("part", "delivery").Logger()); err != nil {
+		return err
+	}
+	n.gateway = gateway.New(n.cfg.Gateway, n.pools, n.log.With().Str("part", "gateway").Logger())
+	if err := n.pools.Start(n.attach); err != nil {
+		return err
+	}
 	n.gateway.Start()
 	n.served = make(chan error, 1)
 	n.serving.Go(n.serve)
@@ -117,12 +118,29 @@ func (n *node) checkDatabase(ctx context.Context) error {
 	return nil
 }
 
-// startStore brings the schema up to date and opens the store.
+// startStore brings the schema up to date and opens the store. The other pools are opened later: they may be away.
 func (n *node) startStore(ctx context.Context) (err error) {
 	if err := n.migrate(ctx); err != nil {
 		return err
 	}
-	n.store, err = store.Open(ctx, n.cfg.Store, n.log.With().Str("part", "store").Logger())
+	parts := pools.Parts{Store: n.cfg.Store, ListenURL: n.cfg.Notifier.ListenURL}
+	if n.postgres != nil {
+		parts.Embedded = n.postgres.ExtraDatabase
+	}
+	n.pools, err = pools.Open(ctx, n.cfg.Pools, parts, n.log.With().Str("part", "store").Logger())
+	return err
+}
+
+// signingKey names the secret that signs URLs where no setting does.
+const signingKey = "signed-urls"
+
+// shareKey has all gateways of the database sign URLs with the same key if none was set.
+func (n *node) shareKey(ctx context.Context) error {
+	if n.cfg.Gateway.Links.SigningKey != "" {
+		return nil
+	}
+	key, err := n.pools.Secret(ctx, signingKey)
+	n.cfg.Gateway.Links.SigningKey = string(key)
 	return err
 }
 
@@ -139,11 +157,11 @@ func (n *node) stop(ctx context.Context) error {
 		faults = append(faults, n.gateway.Stop(drain))
 	}
 	n.stopListening()
-	if n.store != nil {
-		n.store.Stop(drain)
+	if n.pools != nil {
+		n.pools.Stop(drain)
 	}
-	if n.notifier != nil {
-		faults = append(faults, n.notifier.Stop(drain))
+	if n.delivery != nil {
+		n.delivery.close()
 	}
 	if n.postgres != nil {
 		last, cancel := context.WithTimeout(ctx, max(n.cfg.DrainTimeout, time.Second))
@@ -165,48 +183,3 @@ func (n *node) stopListening() {
 
 // addr is the address that the gateway serves on.
 func (n *node) addr() string { return n.listener.Addr().String() }
-
-// localChanges tells this gateway's subscribers and the other gateways what the store here has done. It is the store's
-// Observer.
-type localChanges struct {
-	gateway  *gateway.Gateway
-	notifier *notifier.Notifier
-}
-
-func (c localChanges) Committed(batch []protocol.Committed) {
-	c.gateway.Committed(batch)
-	for i := range batch {
-		c.notifier.Dirty(batch[i].QueueID, batch[i].First+int64(len(batch[i].Messages))-1)
-	}
-}
-
-func (c localChanges) QueueChanged(key protocol.QueueKey, queueID int64) {
-	c.gateway.QueueChanged(key, queueID)
-	c.notifier.QueueChanged(key, queueID)
-}
-
-// SubscriptionsEnded makes it a store.SubscriptionObserver.
-func (c localChanges) SubscriptionsEnded(key protocol.QueueKey) { c.notifier.SubscriptionsEnded(key) }
-
-func (c localChanges) Released(_ protocol.QueueKey, queueID, seq int64) {
-	c.notifier.Released(queueID, seq)
-}
-
-// remoteChanges tells this gateway's subscribers and its store what other gateways have done. It is the notifier's Sink.
-type remoteChanges struct {
-	gateway *gateway.Gateway
-	store   *store.Store
-}
-
-func (c remoteChanges) Wake(queueID, head int64) { c.gateway.Wake(queueID, head) }
-
-func (c remoteChanges) QueueChanged(key protocol.QueueKey, queueID int64) {
-	c.store.HintQueueChanged(key)
-	c.gateway.QueueChanged(key, queueID)
-}
-
-func (c remoteChanges) Released(queueID, seq int64) { c.store.HintReleased(queueID, seq) }
-
-func (c remoteChanges) SubscriptionsEnded(key protocol.QueueKey) { c.gateway.SubscriptionsEnded(key) }
-
-func (c remoteChanges) Reconnected() { c.gateway.Reconnected() }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 	"github.com/nusku-messaging/nusku/notifier"
 	"github.com/nusku-messaging/nusku/protocol"
 	"github.com/nusku-messaging/nusku/store"
+	"github.com/nusku-messaging/nusku/store/pools"
 	"github.com/nusku-messaging/nusku/store/storetest"
 )
 
@@ -44,9 +44,9 @@ func (o observer) Committed(batch []protocol.Committed)           { o.gw.Committ
 func (o observer) QueueChanged(key protocol.QueueKey, id int64)   { o.gw.QueueChanged(key, id) }
 func (o observer) Released(_ protocol.QueueKey, _ int64, _ int64) {}
 
-func (o observer) SubscriptionsEnded(key protocol.QueueKey) {
+func (o observer) SubscriptionsChanged(key protocol.QueueKey) {
 	if o.hints != nil {
-		o.hints.SubscriptionsEnded(key)
+		o.hints.SubscriptionsChanged(key)
 	}
 }
 
@@ -57,10 +57,10 @@ type sink struct {
 	connected chan struct{}
 }
 
-func (s sink) Wake(int64, int64)                        {}
-func (s sink) QueueChanged(protocol.QueueKey, int64)    {}
-func (s sink) Released(int64, int64)                    {}
-func (s sink) SubscriptionsEnded(key protocol.QueueKey) { s.gw.SubscriptionsEnded(key) }
+func (s sink) Wake(int64, int64)                          {}
+func (s sink) QueueChanged(protocol.QueueKey, int64)      {}
+func (s sink) Released(int64, int64)                      {}
+func (s sink) SubscriptionsChanged(key protocol.QueueKey) { s.gw.SubscriptionsChanged(key) }
 func (s sink) Reconnected() {
 	select {
 	case s.connected <- struct{}{}:
@@ -99,9 +99,8 @@ func startNode(t *testing.T, url string, change func(*gateway.Config)) *node {
 // nodeOptions are what a test may want of its gateway.
 type nodeOptions struct {
 	change func(*gateway.Config)
-	// linked gateways tell one another of subscriptions that they end.
-	linked bool
-	log    io.Writer
+	// linked gateways tell one another of subscriptions that they end, told ones of everything.
+	linked, told bool
 }
 
 func start(t *testing.T, url string, opt nodeOptions) *node {
@@ -109,7 +108,7 @@ func start(t *testing.T, url string, opt nodeOptions) *node {
 	cfg := store.DefaultConfig()
 	cfg.DatabaseURL = url
 	cfg.StatsClaimedAge = 0 // what was claimed a moment ago is to show
-	st, err := store.Open(t.Context(), cfg, zerolog.Nop())
+	router, err := pools.Open(t.Context(), pools.DefaultConfig(), pools.Parts{Store: cfg}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,17 +116,21 @@ func start(t *testing.T, url string, opt nodeOptions) *node {
 	if opt.change != nil {
 		opt.change(&gcfg)
 	}
-	log := zerolog.Nop()
-	if opt.log != nil {
-		log = zerolog.New(zerolog.SyncWriter(opt.log)).Level(zerolog.WarnLevel)
+	n := &node{t: t, gw: gateway.New(gcfg, router, zerolog.Nop())}
+	err = router.Start(func(p pools.Attached) (pools.Attachment, error) {
+		tell := observer{gw: n.gw}
+		if opt.linked {
+			tell.hints = n.link(p.ListenURL, p.Store.GatewayID())
+		}
+		p.Store.SetObserver(tell)
+		if opt.told {
+			n.tellAll(p)
+		}
+		return pools.Attachment{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	n := &node{t: t, gw: gateway.New(gcfg, st, log)}
-	tell := observer{gw: n.gw}
-	if opt.linked {
-		tell.hints = n.link(url, st.GatewayID())
-	}
-	st.SetObserver(tell)
-	st.Start()
 	n.gw.Start()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -143,7 +146,7 @@ func start(t *testing.T, url string, opt nodeOptions) *node {
 		if err := errors.Join(n.gw.Stop(ctx), <-served); err != nil {
 			t.Errorf("stop gateway: %v", err)
 		}
-		st.Stop(ctx)
+		router.Stop(ctx)
 	})
 	return n
 }

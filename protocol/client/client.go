@@ -31,7 +31,7 @@ type Client struct {
 	id   uint64        // of the newest request
 	// authenticate is the last successful authenticate request: a new connection repeats it.
 	authenticate request
-	// subscriptions by queue: that is what a push names.
+	// subscriptions by the queue's shown name: that is what a push says.
 	subscriptions map[string]*Subscription
 	// buffered is the size of what waits in all subscriptions. room is signalled when the reader, which waits while
 	// there is too much, has to look again.

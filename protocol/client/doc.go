@@ -11,6 +11,11 @@
 // is how one goroutine keeps many requests under way; Call, and the typed methods above it, wait. At most
 // Options.MaxInFlight requests are outstanding; the next one waits.
 //
+// # Topics
+//
+// What takes the name of a queue takes Topic's names as well: Post(ctx, Topic("news"), …) posts to the topic news, which
+// has nothing to do with a queue of that name.
+//
 // # How pushes flow
 //
 // Subscribe makes the gateway push a queue's messages to this client. They are kept, in order, until Subscription.Next

@@ -107,7 +107,7 @@ func (c *Client) StartPost(ctx context.Context, queue string, messages ...NewMes
 	p, err := c.Start(ctx, "message_post", struct {
 		queueBody
 		Messages []NewMessage `json:"messages"`
-	}{queueBody{queue}, messages})
+	}{named(queue), messages})
 	return PendingPost{p}, err
 }
 
@@ -131,6 +131,9 @@ type MessagePage struct {
 	// IncludeClaimed and IncludeDelayed include messages that nobody can claim now.
 	IncludeClaimed bool `json:"include_claimed,omitempty"`
 	IncludeDelayed bool `json:"include_delayed,omitempty"`
+	// Wait is how long to wait for a message when the page is empty; not at all if zero. The gateway allows 60 s by
+	// default.
+	Wait time.Duration `json:"-"`
 }
 
 // messages is the body of the replies that carry several.
@@ -144,7 +147,8 @@ func (c *Client) Messages(ctx context.Context, queue string, page MessagePage) (
 	_, err := c.call(ctx, "message_list", struct {
 		queueBody
 		MessagePage
-	}{queueBody{queue}, page}, &result)
+		Seconds seconds `json:"wait,omitempty"`
+	}{named(queue), page, inSeconds(page.Wait)}, &result)
 	return result.Messages, err
 }
 
@@ -153,7 +157,7 @@ func (c *Client) Message(ctx context.Context, queue, id string) (*Message, error
 	var result struct {
 		Message Message `json:"messages"` // an object here, by the protocol
 	}
-	if _, err := c.call(ctx, "message_get", messageBody{queueBody{queue}, id, ""}, &result); err != nil {
+	if _, err := c.call(ctx, "message_get", messageBody{named(queue), id, ""}, &result); err != nil {
 		return nil, err
 	}
 	return &result.Message, nil
@@ -162,7 +166,7 @@ func (c *Client) Message(ctx context.Context, queue, id string) (*Message, error
 // MessagesByID returns those of the messages that exist.
 func (c *Client) MessagesByID(ctx context.Context, queue string, ids ...string) ([]Message, error) {
 	var result messages
-	_, err := c.call(ctx, "message_get_many", messagesBody{queueBody: queueBody{queue}, IDs: ids}, &result)
+	_, err := c.call(ctx, "message_get_many", messagesBody{queueBody: named(queue), IDs: ids}, &result)
 	return result.Messages, err
 }
 
@@ -182,20 +186,20 @@ type messagesBody struct {
 // DeleteMessage removes a message. A claimed one needs the id of the claim that holds it, else it is refused with
 // status 403; a missing one is no error.
 func (c *Client) DeleteMessage(ctx context.Context, queue, id, claimID string) error {
-	_, err := c.Call(ctx, "message_delete", messageBody{queueBody{queue}, id, claimID})
+	_, err := c.Call(ctx, "message_delete", messageBody{named(queue), id, claimID})
 	return err
 }
 
 // DeleteMessages removes messages by id. Claims do not hinder it, unless the gateway is set to demand them: then
 // claimIDs are the claims that hold the messages.
 func (c *Client) DeleteMessages(ctx context.Context, queue string, ids []string, claimIDs ...string) error {
-	_, err := c.Call(ctx, "message_delete_many", messagesBody{queueBody: queueBody{queue}, IDs: ids, ClaimIDs: claimIDs})
+	_, err := c.Call(ctx, "message_delete_many", messagesBody{queueBody: named(queue), IDs: ids, ClaimIDs: claimIDs})
 	return err
 }
 
 // Pop removes up to n messages from the head of a queue and returns them.
 func (c *Client) Pop(ctx context.Context, queue string, n int) ([]Message, error) {
 	var result messages
-	_, err := c.call(ctx, "message_delete_many", messagesBody{queueBody: queueBody{queue}, Pop: n}, &result)
+	_, err := c.call(ctx, "message_delete_many", messagesBody{queueBody: named(queue), Pop: n}, &result)
 	return result.Messages, err
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/nusku-messaging/nusku/protocol/client"
 )
 
-// methods has a row per method: what it sends, what it is answered, what it returns.
-var methods = []struct {
+// methodTest is a method: what it sends, what it is answered, what it returns.
+type methodTest struct {
 	name   string
 	call   func(context.Context, *client.Client) (any, error)
 	action string
@@ -20,7 +21,10 @@ var methods = []struct {
 	status int
 	reply  string
 	want   any
-}{
+}
+
+// methods has a row per method.
+var methods = []methodTest{
 	{"create queue", func(ctx context.Context, c *client.Client) (any, error) {
 		return c.CreateQueue(ctx, "q", map[string]int{"_default_message_ttl": 300})
 	}, "queue_create", `{"queue_name":"q","metadata":{"_default_message_ttl":300}}`, 201, `"Queue q created."`, true},
@@ -116,7 +120,7 @@ var methods = []struct {
 
 func TestMethods(t *testing.T) {
 	t.Parallel()
-	for _, m := range methods {
+	for _, m := range slices.Concat(methods, manageMethods) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			received := make(chan request, 1)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -15,6 +16,9 @@ type Options struct {
 	// ClientID names this client to the gateway: message lists leave a client's own messages out unless they are
 	// asked for. A random one if zero.
 	ClientID uuid.UUID
+	// Roles are the X-Roles of every request: "admin" may manage pools and flavors, and ask for the gateway's health. The
+	// gateway believes them only while it is set to authenticate nobody.
+	Roles []string
 	// Extended asks for the dialect nusku.v1, in which pushes carry the message's id, marker and age.
 	Extended bool
 	// Header is sent with the upgrade request, beside X-Project-ID and Client-ID.
@@ -98,5 +102,8 @@ func (o Options) header() http.Header {
 	}
 	h.Set("X-Project-ID", o.Project)
 	h.Set("Client-ID", o.ClientID.String())
+	if len(o.Roles) > 0 {
+		h.Set("X-Roles", strings.Join(o.Roles, ","))
+	}
 	return h
 }

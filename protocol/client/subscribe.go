@@ -73,22 +73,22 @@ type bufferedEvent struct {
 const eventOverhead = 200
 
 // Subscribe makes the gateway push the messages that are posted to queue from now on. The queue is made if it is
-// missing. A client can have one subscription to a queue: ErrSubscribed. The events have to be taken, with Next or
+// missing. A client can have one subscription to a queue, and to a topic of that name: ErrSubscribed. The events have to be taken, with Next or
 // Events: what waits is bounded for the client as a whole (Options.PushBuffer), so one subscription that nobody reads
 // brings all pushes of this client to a halt. If ctx ends before the reply, the gateway may keep the subscription
 // until this client's connection ends.
 func (c *Client) Subscribe(ctx context.Context, queue string, options SubscribeOptions) (*Subscription, error) {
-	body, err := encode(subscriptionBody{queueBody: queueBody{queue}, TTL: inSeconds(options.TTL), Options: options.Options})
+	body, err := encode(subscriptionBody{queueBody: named(queue), TTL: inSeconds(options.TTL), Options: options.Options})
 	if err != nil {
 		return nil, fmt.Errorf("subscription_create: %w", err)
 	}
 	s := &Subscription{c: c, queue: queue, request: request{action: "subscription_create", body: body}, ready: make(chan struct{}, 1)}
 	c.mu.Lock()
-	if c.subscriptions[queue] != nil {
+	if c.subscriptions[shown(queue)] != nil {
 		c.mu.Unlock()
 		return nil, ErrSubscribed
 	}
-	c.subscriptions[queue] = s // before the request: the first push may follow the reply at once
+	c.subscriptions[shown(queue)] = s // before the request: the first push may follow the reply at once
 	c.mu.Unlock()
 	if err := c.create(ctx, s); err != nil {
 		c.mu.Lock()
@@ -220,8 +220,8 @@ func (s *Subscription) endLocked(err error) {
 
 // dropLocked ends the subscription and discards what waits.
 func (s *Subscription) dropLocked(err error) {
-	if s.c.subscriptions[s.queue] == s {
-		delete(s.c.subscriptions, s.queue)
+	if s.c.subscriptions[shown(s.queue)] == s {
+		delete(s.c.subscriptions, shown(s.queue))
 	}
 	size := 0
 	for _, e := range s.events[s.next:] {

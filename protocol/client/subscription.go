@@ -41,6 +41,14 @@ func (s *StoredSubscription) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// MarshalJSON encodes s as the gateway does.
+func (s StoredSubscription) MarshalJSON() ([]byte, error) {
+	return encode(subscriptionJSON{
+		ID: s.ID, Queue: s.Queue, Subscriber: s.Subscriber, TTL: inSeconds(s.TTL), Age: inSeconds(s.Age),
+		Options: s.Options, Confirmed: s.Confirmed,
+	})
+}
+
 // NewSubscription is a subscription to be stored.
 type NewSubscription struct {
 	// Subscriber is a URI (http, https, mailto) to which messages are delivered.
@@ -65,7 +73,7 @@ type subscriptionBody struct {
 // an *Error of status 409. For pushes to this client there is Subscribe.
 func (c *Client) CreateSubscription(ctx context.Context, queue string, s NewSubscription) (id string, err error) {
 	reply, err := c.Call(ctx, "subscription_create", subscriptionBody{
-		queueBody: queueBody{queue}, Subscriber: s.Subscriber, TTL: inSeconds(s.TTL), Options: s.Options,
+		queueBody: named(queue), Subscriber: s.Subscriber, TTL: inSeconds(s.TTL), Options: s.Options,
 	})
 	if err != nil {
 		return "", err
@@ -88,7 +96,7 @@ func (c *Client) Subscriptions(ctx context.Context, queue, marker string, limit 
 	var result struct {
 		Subscriptions []StoredSubscription `json:"subscriptions"`
 	}
-	body := subscriptionBody{queueBody: queueBody{queue}, Marker: marker, Limit: limit}
+	body := subscriptionBody{queueBody: named(queue), Marker: marker, Limit: limit}
 	_, err := c.call(ctx, "subscription_list", body, &result)
 	return result.Subscriptions, err
 }
@@ -96,7 +104,7 @@ func (c *Client) Subscriptions(ctx context.Context, queue, marker string, limit 
 // Subscription returns one subscription. A missing one is an *Error of status 404.
 func (c *Client) Subscription(ctx context.Context, queue, id string) (*StoredSubscription, error) {
 	var result StoredSubscription
-	if _, err := c.call(ctx, "subscription_get", subscriptionBody{queueBody: queueBody{queue}, ID: id}, &result); err != nil {
+	if _, err := c.call(ctx, "subscription_get", subscriptionBody{queueBody: named(queue), ID: id}, &result); err != nil {
 		return nil, err
 	}
 	return &result, nil
@@ -104,6 +112,49 @@ func (c *Client) Subscription(ctx context.Context, queue, id string) (*StoredSub
 
 // DeleteSubscription ends a subscription. It is no error if there is none.
 func (c *Client) DeleteSubscription(ctx context.Context, queue, id string) error {
-	_, err := c.Call(ctx, "subscription_delete", subscriptionBody{queueBody: queueBody{queue}, ID: id})
+	_, err := c.Call(ctx, "subscription_delete", subscriptionBody{queueBody: named(queue), ID: id})
 	return err
+}
+
+// SubscriptionChange is what UpdateSubscription changes. Zero values leave what they stand for as it is.
+type SubscriptionChange struct {
+	// Subscriber is a URI, as in NewSubscription.
+	Subscriber string
+	// TTL is how long the subscription lives from now on.
+	TTL time.Duration
+	// Options is encoded as a JSON object and replaces the old ones.
+	Options any
+}
+
+// UpdateSubscription changes a subscription. A missing one is an *Error of status 404; status 409 says that another
+// subscription to the queue has that subscriber.
+func (c *Client) UpdateSubscription(ctx context.Context, queue, id string, change SubscriptionChange) error {
+	_, err := c.Call(ctx, "subscription_update", subscriptionBody{
+		queueBody: named(queue), ID: id, Subscriber: change.Subscriber, TTL: inSeconds(change.TTL), Options: change.Options,
+	})
+	return err
+}
+
+// ConfirmSubscription notes that the subscriber wants the queue's messages, or not. A missing subscription is an *Error
+// of status 404.
+func (c *Client) ConfirmSubscription(ctx context.Context, queue, id string, confirmed bool) error {
+	_, err := c.Call(ctx, "subscription_confirm", struct {
+		subscriptionBody
+		Confirmed bool `json:"confirmed"`
+	}{subscriptionBody{queueBody: named(queue), ID: id}, confirmed})
+	return err
+}
+
+// SubscriptionSecrets returns the secrets that sign what is sent to a webhook, the newest first, as Standard Webhooks has
+// them (whsec_…). With rotate a new one is made first; the one before it is used beside it for a day. A missing
+// subscription is an *Error of status 404.
+func (c *Client) SubscriptionSecrets(ctx context.Context, queue, id string, rotate bool) ([]string, error) {
+	var result struct {
+		Secrets []string `json:"secrets"`
+	}
+	_, err := c.call(ctx, "subscription_secret", struct {
+		subscriptionBody
+		Rotate bool `json:"rotate,omitempty"`
+	}{subscriptionBody{queueBody: named(queue), ID: id}, rotate}, &result)
+	return result.Secrets, err
 }

@@ -16,6 +16,8 @@ import (
 // variables are the names in angle brackets and what they stand for in this play.
 type variables struct {
 	values map[string]string
+	// more allows objects members that are not written.
+	more bool
 }
 
 // newVariables starts a play: who sends and the project are given, so that plays do not meet.
@@ -32,6 +34,7 @@ func newVariables() *variables {
 var (
 	placeholder = regexp.MustCompile(`<([a-z]+(?:-[A-Za-z0-9]+)*)>`)
 	repeated    = regexp.MustCompile(`<repeat:(.):([0-9]+)>`)
+	signature   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	either      = regexp.MustCompile(`^<([0-9]+)\|([0-9]+)>$`)
 )
 
@@ -102,6 +105,9 @@ func (v *variables) matchObject(want map[string]any, got any, path string) error
 		return fmt.Errorf("%s is %s, want an object", path, compact(got))
 	}
 	wantKeys, gotKeys := slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(object))
+	if v.more {
+		gotKeys = slices.DeleteFunc(gotKeys, func(k string) bool { _, written := want[k]; return !written })
+	}
 	if !slices.Equal(wantKeys, gotKeys) {
 		return fmt.Errorf("%s has the keys %q, want %q", path, gotKeys, wantKeys)
 	}
@@ -127,6 +133,13 @@ func (v *variables) matchString(want string, got any, path string) error {
 			}
 		}
 		return fmt.Errorf("%s is %s, want an age", path, compact(got))
+	case "<seconds>":
+		if n, ok := got.(json.Number); ok {
+			if seconds, err := n.Float64(); err == nil && 0 <= seconds && seconds <= maxAge {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s is %s, want seconds", path, compact(got))
 	}
 	if numbers := either.FindStringSubmatch(want); numbers != nil {
 		if n, ok := got.(json.Number); ok && slices.Contains(numbers[1:], n.String()) {
@@ -144,7 +157,31 @@ func (v *variables) matchString(want string, got any, path string) error {
 		}
 		return nil
 	}
+	if strings.HasPrefix(want, "/") && strings.Contains(want, "?") {
+		return v.matchHref(want, text, path)
+	}
 	return v.matchPattern(want, text, path)
+}
+
+// matchHref compares a path with a query, whose parameters may come in any order.
+func (v *variables) matchHref(want, got, path string) error {
+	wantPath, wantQuery, _ := strings.Cut(want, "?")
+	gotPath, gotQuery, _ := strings.Cut(got, "?")
+	if err := v.matchPattern(wantPath, gotPath, path); err != nil {
+		return err
+	}
+	wanted, given := strings.Split(wantQuery, "&"), strings.Split(gotQuery, "&")
+	slices.Sort(wanted)
+	slices.Sort(given)
+	if len(wanted) != len(given) {
+		return fmt.Errorf("%s is %q, want %q", path, got, want)
+	}
+	for i := range wanted {
+		if err := v.matchPattern(wanted[i], given[i], path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // matchPattern compares a text that may hold names. What a new name stands for is whatever fits.
@@ -198,6 +235,9 @@ func (v *variables) bind(name, value string) error {
 				return fmt.Errorf("<%s> has the id of <%s>: %s", name, other, value)
 			}
 		}
+	}
+	if kind == "signature" && !signature.MatchString(value) {
+		return fmt.Errorf("<%s> is %q, want 64 hexadecimal digits", name, value)
 	}
 	v.values[name] = value
 	return nil

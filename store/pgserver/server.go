@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -234,18 +235,55 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 	if err == nil {
 		return conn.Close(ctx)
 	}
-	const invalidCatalogName = "3D000" // there is no such database
-	if pgErr := (*pgconn.PgError)(nil); !errors.As(err, &pgErr) || pgErr.Code != invalidCatalogName {
+	if !hasCode(err, invalidCatalogName) {
 		return fmt.Errorf("log in: %w", err)
 	}
-	if conn, err = pgx.Connect(ctx, s.DatabaseURL("postgres")); err != nil {
+	return s.makeDatabase(ctx, Database)
+}
+
+// SQLSTATE codes (PostgreSQL manual, appendix A).
+const (
+	invalidCatalogName = "3D000" // there is no such database
+	duplicateDatabase  = "42P04"
+	uniqueViolation    = "23505" // two made it at a time
+)
+
+func hasCode(err error, codes ...string) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(codes, pgErr.Code)
+}
+
+// makeDatabase makes a database unless it is there.
+func (s *Server) makeDatabase(ctx context.Context, name string) error {
+	conn, err := pgx.Connect(ctx, s.DatabaseURL("postgres"))
+	if err != nil {
 		return fmt.Errorf("log in to make the database: %w", err)
 	}
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+Database)
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	if hasCode(err, duplicateDatabase, uniqueViolation) {
+		err = nil
+	}
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
 		return fmt.Errorf("make the database: %w", err)
 	}
 	return nil
+}
+
+// reserved are the databases that are nobody else's to have.
+var reserved = []string{Database, "postgres", "template0", "template1"}
+
+// ExtraDatabase returns the address of one more database of the cluster. With create, it is made if it is missing. Its
+// owner and settings are those of the cluster's own.
+func (s *Server) ExtraDatabase(ctx context.Context, name string, create bool) (url string, err error) {
+	if slices.Contains(reserved, name) {
+		return "", fmt.Errorf("the database %s is the gateway's own", name)
+	}
+	if create {
+		if err := s.makeDatabase(ctx, name); err != nil {
+			return "", err
+		}
+	}
+	return s.DatabaseURL(name), nil
 }
 
 // URL is the address of the cluster's database on its Unix socket, for pgx and psql. It stays the same through restarts

@@ -10,9 +10,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/nusku-messaging/nusku/gateway"
+	"github.com/nusku-messaging/nusku/gateway/deliver"
 	"github.com/nusku-messaging/nusku/notifier"
 	"github.com/nusku-messaging/nusku/store"
 	"github.com/nusku-messaging/nusku/store/pgserver"
+	"github.com/nusku-messaging/nusku/store/pools"
 )
 
 // Settings are the values, ready to be handed to the packages.
@@ -46,8 +48,14 @@ type Settings struct {
 	// PostgreSQL to end in order, before it is ended at once. 0 to 1 h, default 5 s.
 	DatabaseStopTimeout time.Duration
 
+	// Delivery is how webhooks and mailboxes are delivered to.
+	Delivery deliver.Config
+	// Mail is how subscribers are mailed.
+	Mail deliver.MailConfig
+
 	Gateway  gateway.Config
 	Store    store.Config
+	Pools    pools.Config
 	Notifier notifier.Config
 }
 
@@ -70,8 +78,11 @@ func DefaultSettings() *Settings {
 			RestartDelayMax: 5 * time.Second,
 			LeftoverTimeout: time.Minute,
 		},
+		Delivery: deliver.DefaultConfig(),
+		Mail:     deliver.DefaultMailConfig(),
 		Gateway:  gateway.DefaultConfig(),
 		Store:    store.DefaultConfig(),
+		Pools:    pools.DefaultConfig(),
 		Notifier: notifier.DefaultConfig(),
 	}
 }
@@ -94,7 +105,7 @@ func (s *Settings) Embedded() bool { return s.DatabaseURL == "" }
 
 // Check says what is wrong with the settings as a whole, beyond what each must be alone.
 func (s *Settings) Check() error {
-	faults := []error{s.checkListen(), s.Gateway.Check()}
+	faults := []error{s.checkListen(), s.Gateway.Check(), s.Delivery.Check(), s.Mail.Check(), s.Pools.Check()}
 	if !s.Embedded() { // the embedded one's address is known only when it runs
 		faults = append(faults, s.Store.Check(), s.Notifier.Check())
 	}

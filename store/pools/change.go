@@ -1,0 +1,243 @@
+package pools
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nusku-messaging/nusku/protocol"
+	"github.com/nusku-messaging/nusku/store"
+)
+
+// CreatePool makes a pool, or replaces one of that name. Its database is connected to, found to be nobody else's, and
+// brought up to date first; after an error the catalogue is as it was.
+//
+// Errors: protocol.ErrPoolUnreachable, whose text tells the URI without its password; ErrPoolExists when the database is
+// another pool, here or of another installation; ErrNoFlavor; ErrPoolInUse when queues are in the pool and the URI leads
+// to another database.
+func (r *Router) CreatePool(ctx context.Context, pool protocol.Pool) error {
+	if pool.Name == protocol.DefaultPool {
+		return fmt.Errorf("create pool: %w", protocol.ErrPoolExists)
+	}
+	return r.connectPool(ctx, &pool)
+}
+
+// UpdatePool changes a pool and returns it as it is then. Errors: protocol.ErrNoPool and those of CreatePool.
+func (r *Router) UpdatePool(ctx context.Context, name string, change protocol.PoolChange) (*protocol.Pool, error) {
+	row, err := r.catalogue.Pool(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	pool, moved := changed(row.Pool, &change)
+	if moved {
+		return &pool, r.connectPool(ctx, &pool)
+	}
+	err = r.catalogue.Change(ctx, func(c *store.CatalogueChange) error {
+		now, err := find(c, name)
+		if err != nil {
+			return err
+		}
+		pool, _ = changed(now.Pool, &change)
+		return c.Update(now.ID, &pool)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("update pool: %w", err)
+	}
+	r.changed(ctx)
+	return &pool, nil
+}
+
+// changed returns the pool after the change, and whether it may lead to another database.
+func changed(pool protocol.Pool, change *protocol.PoolChange) (protocol.Pool, bool) {
+	moved := change.URI != nil && *change.URI != pool.URI
+	if change.URI != nil {
+		pool.URI = *change.URI
+	}
+	if change.Weight != nil {
+		pool.Weight = *change.Weight
+	}
+	if change.Flavor != nil {
+		pool.Flavor = *change.Flavor
+	}
+	if change.Options != nil {
+		pool.Options = change.Options
+	}
+	return pool, moved
+}
+
+// find returns the pool of that name, or protocol.ErrNoPool.
+func find(c *store.CatalogueChange, name string) (*store.PoolRow, error) {
+	rows, err := c.Pools()
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		if rows[i].Name == name {
+			return &rows[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", protocol.ErrNoPool, name)
+}
+
+// connectPool notes a pool whose database is new to it.
+func (r *Router) connectPool(ctx context.Context, pool *protocol.Pool) error {
+	work, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
+	defer cancel()
+	uri := pool.URI
+	if pool.ListenURI != "" {
+		uri = pool.ListenURI // migrations need a direct connection
+		probe, _, err := r.connect(work, pool.URI, true)
+		if err != nil {
+			return err
+		}
+		_ = probe.Close(work) // nothing was written
+	}
+	conn, address, err := r.connect(work, uri, true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(work) }() // what was written is committed
+	// Nothing of somebody else's database is touched, not even to bring it up to date.
+	in, err := store.ReadInstalled(work, conn)
+	if err == nil {
+		err = r.notTaken(work, in, pool.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("create pool: %w", err)
+	}
+	if err := store.Migrate(work, address, r.log); err != nil {
+		return &unreachable{uri, err}
+	}
+	err = r.catalogue.Change(work, func(c *store.CatalogueChange) error { return r.note(work, c, conn, pool) })
+	if err != nil {
+		return fmt.Errorf("create pool: %w", err)
+	}
+	r.changed(ctx)
+	return nil
+}
+
+// notTaken returns protocol.ErrPoolExists if the database is another pool than the one of that name.
+func (r *Router) notTaken(ctx context.Context, in *store.Installed, name string) error {
+	if in == nil {
+		return nil
+	}
+	rows, err := r.catalogue.AllPools(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = owner(rows, in, r, name)
+	return err
+}
+
+// owner returns the pool whose database was signed so, nil if that pool is no more. It returns protocol.ErrPoolExists if it
+// is another than the one of that name.
+func owner(rows []store.PoolRow, in *store.Installed, r *Router, name string) (*store.PoolRow, error) {
+	if in.Catalogue != r.id {
+		return nil, fmt.Errorf("%w: the database belongs to another installation", protocol.ErrPoolExists)
+	}
+	if in.Pool == 0 {
+		return nil, fmt.Errorf("%w: the database is the default pool's", protocol.ErrPoolExists)
+	}
+	for i := range rows {
+		if rows[i].ID != in.Pool {
+			continue
+		}
+		if rows[i].Name != name {
+			return nil, fmt.Errorf("%w: the database is pool %s", protocol.ErrPoolExists, rows[i].Name)
+		}
+		return &rows[i], nil
+	}
+	return nil, nil
+}
+
+// note writes a pool into the catalogue and signs its database. The database is signed before the catalogue commits:
+// should that fail, it is signed for a pool that is none, and the next one to come may have it.
+func (r *Router) note(ctx context.Context, c *store.CatalogueChange, conn *pgx.Conn, pool *protocol.Pool) error {
+	rows, err := c.Pools()
+	if err != nil {
+		return err
+	}
+	in, err := store.ReadInstalled(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		same, err := owner(rows, in, r, pool.Name)
+		if err != nil {
+			return err
+		}
+		if same != nil {
+			return c.Update(same.ID, pool)
+		}
+	}
+	if err := c.Delete(pool.Name); err != nil {
+		return err
+	}
+	id, err := c.Insert(pool)
+	if err != nil {
+		return err
+	}
+	return store.Install(ctx, conn, store.Installed{Catalogue: r.id, Pool: id}, in)
+}
+
+// changed has all gateways read the list of pools, this one before it returns, if that does not take long.
+func (r *Router) changed(ctx context.Context) {
+	r.first.TellPoolsChanged()
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.OpenWait)
+	defer cancel()
+	r.awaitRead(ctx)
+	for _, m := range r.members.Load().others {
+		m.await(ctx)
+	}
+}
+
+// Pool returns a pool, or protocol.ErrNoPool.
+func (r *Router) Pool(ctx context.Context, name string) (*protocol.Pool, error) {
+	row, err := r.catalogue.Pool(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &row.Pool, nil
+}
+
+// Pools lists the pools by name, those after marker, without the default one.
+func (r *Router) Pools(ctx context.Context, marker string, limit int) ([]protocol.Pool, error) {
+	rows, err := r.catalogue.Pools(ctx, marker, limit)
+	if err != nil {
+		return nil, err
+	}
+	pools := make([]protocol.Pool, len(rows))
+	for i := range rows {
+		pools[i] = rows[i].Pool
+	}
+	return pools, nil
+}
+
+// DeletePool deletes a pool, not its database. A missing one is no error. protocol.ErrPoolInUse: queues are in it, or a
+// flavor names it. Subscriptions to deleted queues that are still there are gone with it.
+func (r *Router) DeletePool(ctx context.Context, name string) error {
+	if name == protocol.DefaultPool {
+		return fmt.Errorf("delete pool: %w", protocol.ErrPoolInUse)
+	}
+	if row, err := r.catalogue.Pool(ctx, name); err == nil {
+		r.finishRemovals(ctx, []int64{row.ID}, 0)
+	}
+	err := r.catalogue.Change(ctx, func(c *store.CatalogueChange) error {
+		rows, err := c.Pools()
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			if rows[i].Name == name && rows[i].Flavor != "" {
+				return fmt.Errorf("%w: flavor %s names it", protocol.ErrPoolInUse, rows[i].Flavor)
+			}
+		}
+		return c.Delete(name)
+	})
+	if err != nil {
+		return fmt.Errorf("delete pool: %w", err)
+	}
+	r.changed(ctx)
+	return nil
+}

@@ -1,0 +1,209 @@
+package pools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/nusku-messaging/nusku/protocol"
+	"github.com/nusku-messaging/nusku/store"
+	"github.com/nusku-messaging/nusku/store/storetest"
+)
+
+func TestPoolsAndFlavors(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	ctx := t.Context()
+	one, oneURL := w.pool(r, "one", 100)
+	_, twoURL := w.pool(r, "two", 7)
+	pool, err := r.Pool(ctx, "one")
+	if diff := cmp.Diff(&protocol.Pool{Name: "one", URI: oneURL, Weight: 100, Options: []byte("{}")}, pool); err != nil || diff != "" {
+		t.Errorf("the pool: %v (-want +got):\n%s", err, diff)
+	}
+	_, err = r.Pool(ctx, "three")
+	wantErr(t, "a missing pool", err, protocol.ErrNoPool)
+	list, err := r.Pools(ctx, "one", 10)
+	if err != nil || len(list) != 1 || list[0].Name != "two" {
+		t.Errorf("the pools after the first: %v, %v", list, err)
+	}
+	// Replaced under its name, on the same database: it stays the same pool.
+	wantErr(t, "replace", r.CreatePool(ctx, protocol.Pool{Name: "one", URI: oneURL, Weight: 5, Options: []byte(`{"a": 1}`)}), nil)
+	if row, err := r.catalogue.Pool(ctx, "one"); err != nil || row.ID != one || row.Weight != 5 {
+		t.Errorf("replaced: %+v, %v", row, err)
+	}
+	wantErr(t, "the database of another pool", r.CreatePool(ctx, protocol.Pool{Name: "three", URI: twoURL, Weight: 5}), protocol.ErrPoolExists)
+	wantErr(t, "the default pool's database", r.CreatePool(ctx, protocol.Pool{Name: "three", URI: w.url, Weight: 5}), protocol.ErrPoolExists)
+	proxy := storetest.NewProxy(t, twoURL)
+	wantErr(t, "the same database by another address", r.CreatePool(ctx, protocol.Pool{Name: "three", URI: proxy.URL(), Weight: 5}), protocol.ErrPoolExists)
+	wantErr(t, "an unknown flavor", r.CreatePool(ctx, protocol.Pool{Name: "three", URI: storetest.URL(t), Flavor: "f"}), protocol.ErrNoFlavor)
+	wantErr(t, "the default pool's name", r.CreatePool(ctx, protocol.Pool{Name: "default", URI: storetest.URL(t)}), protocol.ErrPoolExists)
+
+	wantErr(t, "a flavor of no pool", r.CreateFlavor(ctx, protocol.Flavor{Name: "f", Pools: []string{"nope"}}), protocol.ErrNoPool)
+	_, err = r.Flavor(ctx, "f")
+	wantErr(t, "a flavor that was not made", err, protocol.ErrNoFlavor)
+	wantErr(t, "create flavor", r.CreateFlavor(ctx, protocol.Flavor{Name: "f", Pools: []string{"one", "two"}}), nil)
+	wantErr(t, "a second one takes a pool away", r.CreateFlavor(ctx, protocol.Flavor{Name: "g", Pools: []string{"two"}, Capabilities: []byte("[1]")}), nil)
+	flavors, err := r.Flavors(ctx, "", 10)
+	want := []protocol.Flavor{{Name: "f", Pools: []string{"one"}}, {Name: "g", Pools: []string{"two"}, Capabilities: []byte("[1]")}}
+	if diff := cmp.Diff(want, flavors); err != nil || diff != "" {
+		t.Errorf("flavors: %v (-want +got):\n%s", err, diff)
+	}
+	f, err := r.UpdateFlavor(ctx, "f", protocol.FlavorChange{Pools: []string{"one", "two"}})
+	if err != nil || len(f.Pools) != 2 {
+		t.Errorf("updated: %+v, %v", f, err)
+	}
+	_, err = r.UpdateFlavor(ctx, "h", protocol.FlavorChange{Pools: []string{"one"}})
+	wantErr(t, "update a missing flavor", err, protocol.ErrNoFlavor)
+	_, err = r.UpdateFlavor(ctx, "f", protocol.FlavorChange{Pools: []string{"nope"}})
+	wantErr(t, "update to a missing pool", err, protocol.ErrNoPool)
+	wantErr(t, "delete a pool of a flavor", r.DeletePool(ctx, "one"), protocol.ErrPoolInUse)
+	empty := ""
+	p, err := r.UpdatePool(ctx, "one", protocol.PoolChange{Flavor: &empty})
+	if err != nil || p.Flavor != "" {
+		t.Errorf("out of its flavor: %+v, %v", p, err)
+	}
+	_, err = r.UpdatePool(ctx, "three", protocol.PoolChange{Flavor: &empty})
+	wantErr(t, "update a missing pool", err, protocol.ErrNoPool)
+
+	k := w.place(r, "q", one)
+	wantErr(t, "delete a pool with queues", r.DeletePool(ctx, "one"), protocol.ErrPoolInUse)
+	elsewhere := storetest.URL(t)
+	_, err = r.UpdatePool(ctx, "one", protocol.PoolChange{URI: &elsewhere})
+	wantErr(t, "move a pool with queues to another database", err, protocol.ErrPoolInUse)
+	// To the same database by another address: its queues are there.
+	moved := storetest.NewProxy(t, oneURL).URL()
+	_, err = r.UpdatePool(ctx, "one", protocol.PoolChange{URI: &moved})
+	wantErr(t, "move a pool to another address", err, nil)
+	w.post(r, k, "a")
+	wantErr(t, "delete the queue", r.DeleteQueue(ctx, k), nil)
+	wantErr(t, "delete the pool", r.DeletePool(ctx, "one"), nil)
+	wantErr(t, "delete it again", r.DeletePool(ctx, "one"), nil)
+	// Its database may become a pool again, under another id.
+	if again := w.poolAt(r, "again", oneURL, 1); again <= one {
+		t.Errorf("the new pool has id %d", again)
+	}
+	w.post(r, w.place(r, "q", w.mustID(r, "again")), "b")
+}
+
+func (w *world) mustID(r *Router, name string) int64 {
+	w.t.Helper()
+	row, err := r.catalogue.Pool(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return row.ID
+}
+
+// A database that belongs to somebody is not touched.
+func TestDatabasesOfOthers(t *testing.T) {
+	t.Parallel()
+	w, others := newWorld(t), newWorld(t)
+	r := w.router(slow)
+	theirs := others.router(slow)
+	_, poolURL := others.pool(theirs, "one", 1)
+	ctx := t.Context()
+	for what, url := range map[string]string{"another catalogue": others.url, "another installation's pool": poolURL} {
+		wantErr(t, what, r.CreatePool(ctx, protocol.Pool{Name: "x", URI: url}), protocol.ErrPoolExists)
+	}
+	old := storetest.URL(t)
+	w.exec(w.db(old), `DELETE FROM installation`)
+	w.exec(w.db(old), `INSERT INTO queue (project, name) VALUES ('p', 'q')`)
+	wantErr(t, "a database with queues that nobody signed", r.CreatePool(ctx, protocol.Pool{Name: "x", URI: old}), protocol.ErrPoolExists)
+	if pools, err := r.Pools(ctx, "", 10); err != nil || len(pools) != 0 {
+		t.Errorf("pools %v, %v", pools, err)
+	}
+	// Nor can a pool be the default pool of a gateway.
+	base := store.DefaultConfig()
+	base.DatabaseURL = poolURL
+	if r, err := Open(ctx, DefaultConfig(), Parts{Store: base}, zerolog.Nop()); err == nil {
+		r.Stop(ctx)
+		t.Error("a pool was opened as a default pool")
+	}
+	// A pool whose database was exchanged for another is not used.
+	_, url := w.pool(r, "mine", 1)
+	w.exec(w.db(url), `UPDATE installation SET pool_id = 77`)
+	late := w.router(slow)
+	if st := late.members.Load().others[0].store.Load(); st != nil {
+		t.Error("a foreign database was opened")
+	}
+}
+
+func TestUnreachablePools(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes a port on which nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	for uri, want := range map[string]string{
+		"postgres://u:sesame@" + addr + "/x?sslmode=disable": "cannot connect to postgres://u@" + addr + "/x?sslmode=disable",
+		"postgres://u@" + addr + "/x?password=sesame":        "cannot connect to postgres://u@" + addr + "/x",
+		"localhost":                 "cannot connect to localhost",
+		"redis://localhost":         "cannot connect to redis://localhost",
+		"embedded://local/a":        "cannot connect to embedded://local/a",
+		"postgres://u:ses%ame@h/x":  "cannot connect to postgres://u@h/x",
+		"host=h password='ses ame'": "",
+		"":                          "cannot connect to ",
+	} {
+		err := r.CreatePool(t.Context(), protocol.Pool{Name: "x", URI: uri, Weight: 1})
+		wantErr(t, uri, err, protocol.ErrPoolUnreachable)
+		if err == nil || want != "" && err.Error() != want || strings.Contains(err.Error(), "ame") {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+	if pools, err := r.Pools(t.Context(), "", 10); err != nil || len(pools) != 0 {
+		t.Errorf("pools %v, %v", pools, err)
+	}
+}
+
+// Embedded databases are made when a pool is, and never again.
+func TestEmbeddedPools(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	made := map[string]string{}
+	r.embedded = func(_ context.Context, name string, create bool) (string, error) {
+		if create && made[name] == "" {
+			made[name] = storetest.URL(t)
+		}
+		if made[name] == "" {
+			return "", errors.New("no such database")
+		}
+		return made[name], nil
+	}
+	wantErr(t, "create", r.CreatePool(t.Context(), protocol.Pool{Name: "x", URI: "embedded://local/a-1", Weight: 1}), nil)
+	id := w.mustID(r, "x")
+	w.post(r, w.place(r, "q", id), "a")
+	for _, bad := range []string{"", "A", "1a", "a b", "a'", `a"`, "a/b", strings.Repeat("a", 49), "ä"} {
+		err := r.CreatePool(t.Context(), protocol.Pool{Name: "y", URI: "embedded://local/" + bad})
+		wantErr(t, fmt.Sprintf("database %q", bad), err, protocol.ErrPoolUnreachable)
+	}
+	if len(made) != 1 {
+		t.Errorf("made %v", made)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	if err := cfg.Check(); err != nil {
+		t.Error(err)
+	}
+	bad := Config{DefaultWeight: -1}
+	err := bad.Check()
+	for _, name := range []string{"DefaultWeight", "MaxConns", "Routes", "Poll", "ConnectTimeout", "RetryMin", "HealthTimeout", "VolumeTimeout"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not in %v", name, err)
+		}
+	}
+}
