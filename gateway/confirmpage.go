@@ -89,20 +89,15 @@ func (g *Gateway) serveConfirmPage(w http.ResponseWriter, r *http.Request) {
 	g.showConfirm(w, status, view)
 }
 
-// carryConfirm asks or does what needs the database. The page has the bounds of other requests and, as one link can be
-// opened by many at a time, takes little of the database.
+// carryConfirm asks or does what needs the database.
 func (g *Gateway) carryConfirm(r *http.Request, link *confirmLink, answer string) (int, confirmView) {
-	client, fault := g.rest.enter(r)
-	if fault != nil {
-		return fault.Status, confirmBusy()
-	}
-	defer g.rest.leave(client)
 	ctx, cancel := context.WithTimeout(r.Context(), g.cfg.RequestTimeout)
 	defer cancel()
-	if !g.rest.openPage(ctx) {
-		return http.StatusServiceUnavailable, confirmBusy()
+	closed := g.rest.openPage(ctx, r)
+	if closed == nil {
+		return http.StatusServiceUnavailable, faultView("Please try again in a moment", "The gateway has too much to do just now.")
 	}
-	defer g.rest.closePage()
+	defer closed()
 	if answer == "" {
 		return g.askConfirm(ctx, link)
 	}
@@ -258,10 +253,6 @@ func (g *Gateway) confirmFault(err error) (int, confirmView) {
 	}
 	g.log.Error().Err(err).Msg("confirmation page failed")
 	return http.StatusServiceUnavailable, faultView("Please try again in a moment", "The gateway cannot reach its database just now.")
-}
-
-func confirmBusy() confirmView {
-	return faultView("Please try again in a moment", "The gateway has too much to do just now.")
 }
 
 func faultView(title, text string) confirmView {

@@ -33,6 +33,15 @@
 // handler runs in the gateway's pool or is told of its end by the store, as for a frame. There is no pipeline: requests
 // of one client may overtake one another.
 //
+// # Waiting and streams
+//
+// A claim or a list that may wait for a message enters its queue's room (wait.go) before it looks at the store. If it
+// finds nothing it is parked there: it gives back everything but its frame, and events (posts here and elsewhere,
+// releases, queues that are made) have it look again. A scout now and then finds what nobody tells of.
+//
+// An event stream (stream.go) is a subscriber like a socket's, with an encoding of its own; the request's goroutine is its
+// writer. Where a subscriber begins is for startpoint.go to find.
+//
 // # Bounds
 //
 // A session that has too much outstanding, or whose replies are not taken, is not read until that changes; nor is one
@@ -56,6 +65,7 @@
 //   - net/http owns one per request; restBounds.await waits until their calls have ended.
 //   - blockers.work: handlers that wait for the database, and whoever lets fetches begin that waited for memory.
 //   - Gateway.background: the keepalive and, in Stop, the wait for the sessions.
+//   - Gateway.background also has the one that starts woken calls (parking.run).
 //   - The hub owns its own: fan-out workers, readers and loops (hub.go).
 //
 // Stop waits for all of them: sessions and requests first, for they use the others.
@@ -63,5 +73,5 @@
 // # Locks
 //
 // In the order in which they may be taken together: session.mu, outbound.mu; outbound.pull, the locks of a source,
-// outbound.mu. restBounds.mu is taken alone. None is held across I/O, nor while a handler runs.
+// outbound.mu. restBounds.mu, parking.mu and streams.mu are taken alone. None is held across I/O, nor while a handler runs.
 package gateway

@@ -22,7 +22,7 @@ type fault struct {
 }
 
 // faults are those of queues, messages, claims and subscriptions, and those that any action may meet. The first that
-// matches counts.
+// matches counts, then those of poolFaults and timeFaults.
 var faults = []fault{
 	{protocol.ErrNoQueue, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
 		return protocol.ErrorQueueMissing(req.Queue())
@@ -67,6 +67,11 @@ var faults = []fault{
 	{protocol.ErrStopping, func(*protocol.Request, *protocol.Limits, error) *protocol.Error {
 		return protocol.ErrorStopping(retryStopping)
 	}},
+}
+
+// timeFaults are told where nothing else is: what failed for another reason may have been cut off, too, like the
+// connection to a pool.
+var timeFaults = []fault{
 	{context.DeadlineExceeded, timedOut},
 	{context.Canceled, timedOut},
 }
@@ -77,7 +82,7 @@ func faultOf(req *protocol.Request, lim *protocol.Limits, err error) (e *protoco
 	if errors.As(err, &e) {
 		return e, true
 	}
-	for _, table := range [][]fault{faults, poolFaults} {
+	for _, table := range [][]fault{faults, poolFaults, timeFaults} {
 		for _, f := range table {
 			if errors.Is(err, f.is) {
 				return f.wire(req, lim, err), true

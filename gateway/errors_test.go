@@ -36,6 +36,7 @@ var sentinels = map[string]struct {
 	"ErrPoolInUse":          {protocol.ErrPoolInUse, "pool_delete", 403, "Pool p1 is used"},
 	"ErrNoFlavor":           {protocol.ErrNoFlavor, "flavor_get", 404, "Flavor f does not exist"},
 	"ErrFlavorInUse":        {protocol.ErrFlavorInUse, "flavor_delete", 403, "Flavor f is used"},
+	"ErrFlavorElsewhere":    {protocol.ErrFlavorElsewhere, "queue_update", 400, "Queue q is in none of the pools"},
 	"ErrNoRoom":             {protocol.ErrNoRoom, "queue_create", 503, "No pool"},
 	"ErrDeadLetterPool":     {protocol.ErrDeadLetterPool, "queue_create", 400, "_dead_letter_queue"},
 	"ErrPostTooLarge":       {protocol.ErrPostTooLarge, "message_post", 400, "Message collection size is too large."},
@@ -115,6 +116,7 @@ func TestFaultsByAction(t *testing.T) {
 		{"queue_get", context.DeadlineExceeded, 503, protocol.OutcomeNothing},
 		{"queue_list", context.Canceled, 503, protocol.OutcomeNothing},
 		{"queue_delete", context.DeadlineExceeded, 503, protocol.OutcomeUnknown},
+		{"pool_create", fmt.Errorf("%w: %w", protocol.ErrPoolUnreachable, context.DeadlineExceeded), 400, ""},
 	} {
 		e, known := faultOf(faultRequest(tt.action), &lim, tt.err)
 		if !known || e.Status != tt.status || e.Outcome != tt.outcome {

@@ -15,12 +15,15 @@ var poolFaults = []fault{
 		return protocol.ErrorPoolExists(protocol.ShownURI(req.Fields.URI)).WithCause(err)
 	}},
 	{protocol.ErrPoolUnreachable, func(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
-		return protocol.ErrorPoolUnreachable(protocol.ShownURI(req.Fields.URI), err)
+		return protocol.ErrorPoolUnreachable(protocol.ShownURI(req.Fields.URI), protocol.DetailOf(err), err)
 	}},
 	{protocol.ErrPoolInUse, poolInUse},
 	{protocol.ErrNoFlavor, flavorMissing},
 	{protocol.ErrFlavorInUse, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
 		return protocol.ErrorFlavorInUse(req.Fields.FlavorName)
+	}},
+	{protocol.ErrFlavorElsewhere, func(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
+		return protocol.ErrorFlavorElsewhere(req.Queue(), protocol.DetailOf(err))
 	}},
 	{protocol.ErrNoRoom, noRoom},
 }
@@ -35,11 +38,11 @@ func poolInUse(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Err
 }
 
 // flavorMissing: who asks for a flavor by its name is told 404; who names one that does not exist has made a mistake.
-func flavorMissing(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
+func flavorMissing(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
 	if req.Fields.FlavorName != "" {
 		return protocol.ErrorFlavorMissing(req.Fields.FlavorName)
 	}
-	e := *protocol.ErrorFlavorMissing(wantedFlavor(req))
+	e := *protocol.ErrorFlavorMissing(protocol.DetailOf(err))
 	e.Status = 400
 	return &e
 }
@@ -51,11 +54,8 @@ func noRoom(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Erro
 	return e
 }
 
-// wantedFlavor is the flavor that a pool is to belong to, or that a new queue asks for; "" if there is none.
+// wantedFlavor is the flavor that a new queue asks for; "" if there is none.
 func wantedFlavor(req *protocol.Request) string {
-	if req.Fields.Flavor != "" {
-		return req.Fields.Flavor
-	}
 	var metadata struct {
 		Flavor string `json:"_flavor"`
 	}

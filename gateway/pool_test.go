@@ -47,7 +47,7 @@ func (b *poolBackend) fits(pool protocol.Pool) error {
 		return protocol.ErrPoolUnreachable
 	}
 	if _, ok := b.flavors[pool.Flavor]; pool.Flavor != "" && !ok {
-		return protocol.ErrNoFlavor
+		return &protocol.FaultDetail{Fault: protocol.ErrNoFlavor, Detail: strings.Clone(pool.Flavor)}
 	}
 	for name, other := range b.pools {
 		if name != pool.Name && other.URI == pool.URI {

@@ -18,13 +18,15 @@ type restBounds struct {
 
 	// running is requests, to look at without the mutex, bodies how many bodies are being read.
 	running, bodies atomic.Int64
-	// pages are the requests for the confirmation page that use the database at this moment.
-	pages chan struct{}
+	// opened has a token for each request for the confirmation page that uses the database.
+	opened chan struct{}
 
 	mu       sync.Mutex
 	requests int
 	// parked are the requests that wait for messages: they are not among those that are carried out.
-	parked  int
+	parked int
+	// pages are the requests for the confirmation page; they count by themselves.
+	pages   int
 	clients map[netip.Prefix]*restClient
 	// stopped says that no more requests are taken; idle is told when none is left then.
 	stopped bool
@@ -40,12 +42,15 @@ type restClient struct {
 	address                    netip.Prefix
 	requests, parked, blocking int
 	blocked                    jobList
+	pages                      int
 }
+
+func (c *restClient) gone() bool { return c.requests+c.parked+c.pages == 0 }
 
 func newRESTBounds(g *Gateway) *restBounds {
 	return &restBounds{
 		gw: g, clients: make(map[netip.Prefix]*restClient), idle: make(chan struct{}), cut: make(chan struct{}),
-		pages: make(chan struct{}, pagesAtATime),
+		opened: make(chan struct{}, openedPages),
 	}
 }
 
@@ -55,21 +60,53 @@ var (
 	errAddressRequests = errors.New("too many requests of one address")
 )
 
-// pagesAtATime is how many requests for the confirmation page may use the database at a time: few of its connections.
-const pagesAtATime = 2
+// The bounds of requests for the confirmation page: how many there may be, how many of one address, and how many of them
+// use the database at a time. One link can be opened by many at a time, and may take little of it from others.
+const (
+	maxPages           = 128
+	maxPagesPerAddress = 16
+	openedPages        = 2
+)
 
-// openPage waits for its turn to use the database for the confirmation page. False means that ctx ended before.
-func (b *restBounds) openPage(ctx context.Context) bool {
+// openPage waits for a request's turn to use the database for the confirmation page; closed gives it back. It returns nil
+// if there are too many such requests, or ctx ended before.
+func (b *restBounds) openPage(ctx context.Context, r *http.Request) (closed func()) {
+	b.mu.Lock()
+	address := clientAddress(r)
+	if known := b.clients[address]; b.pages >= maxPages || known != nil && known.pages >= maxPagesPerAddress {
+		b.mu.Unlock()
+		return nil
+	}
+	client := b.client(address)
+	b.pages++
+	client.pages++
+	b.mu.Unlock()
+	leave := func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.pages--
+		if client.pages--; client.gone() {
+			delete(b.clients, client.address)
+		}
+	}
 	select {
-	case b.pages <- struct{}{}:
-		return true
+	case b.opened <- struct{}{}:
+		return func() { <-b.opened; leave() }
 	case <-ctx.Done():
-		return false
+		leave()
+		return nil
 	}
 }
 
-// closePage gives the turn back.
-func (b *restBounds) closePage() { <-b.pages }
+// client returns what counts an address, which is made if it is missing. Requires mu.
+func (b *restBounds) client(address netip.Prefix) *restClient {
+	client := b.clients[address]
+	if client == nil {
+		client = &restClient{address: address}
+		b.clients[address] = client
+	}
+	return client
+}
 
 // enter takes a request, or says why not.
 func (b *restBounds) enter(r *http.Request) (*restClient, *protocol.Error) {
@@ -85,10 +122,8 @@ func (b *restBounds) enter(r *http.Request) (*restClient, *protocol.Error) {
 		return nil, protocol.ErrorOverloaded(retryOverloaded, errRequests)
 	case client != nil && client.requests >= cfg.MaxRequestsPerAddress:
 		return nil, protocol.ErrorOverloaded(retryOverloaded, errAddressRequests)
-	case client == nil:
-		client = &restClient{address: address}
-		b.clients[address] = client
 	}
+	client = b.client(address)
 	b.requests++
 	b.running.Add(1)
 	client.requests++
@@ -102,7 +137,7 @@ func (b *restBounds) leave(client *restClient) {
 	b.requests--
 	b.running.Add(-1)
 	client.requests--
-	if client.requests+client.parked == 0 {
+	if client.gone() {
 		delete(b.clients, client.address)
 	}
 	if b.stopped && b.requests+b.parked == 0 {

@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,7 +55,10 @@ func (x *exchange) stream(in *protocol.RESTInput) {
 		woken: make(chan struct{}, 1), cutOff: make(chan struct{}),
 	}
 	req := new(protocol.Request)
-	fault := protocol.DecodeREST(protocol.ActionByName(x.route.Action), in, &x.gw.cfg.Limits, req)
+	fault := x.checkStreamQuery()
+	if fault == nil {
+		fault = protocol.DecodeREST(protocol.ActionByName(x.route.Action), in, &x.gw.cfg.Limits, req)
+	}
 	if fault == nil {
 		fault = x.gw.streams.enter(s)
 	}
@@ -62,6 +69,22 @@ func (x *exchange) stream(in *protocol.RESTInput) {
 	}
 	defer x.gw.streams.leave(s)
 	s.serve(req)
+}
+
+// streamParameters are what a stream reads of its query.
+var streamParameters = []string{"marker", "client_id", "project_id"}
+
+// checkStreamQuery refuses what a list of messages knows and a stream does not: who asks for it must not believe to get
+// it.
+func (x *exchange) checkStreamQuery() *protocol.Error {
+	for _, name := range slices.Sorted(maps.Keys(x.query)) {
+		if !slices.Contains(streamParameters, name) {
+			return &protocol.Error{Status: http.StatusBadRequest, Kind: protocol.KindAction, Code: "stream_parameter",
+				Exception: "A stream does not take the parameter " + strconv.Quote(name) + ": it takes " +
+					strings.Join(streamParameters, ", ") + "."}
+		}
+	}
+	return nil
 }
 
 // serve subscribes, and writes until the client or the subscription has gone.

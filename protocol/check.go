@@ -277,7 +277,7 @@ func checkSubscriptionUpdate(r *Request, lim *Limits) *Error {
 func checkSubscription(r *Request, lim *Limits) *Error {
 	f := &r.Fields
 	if f.Subscriber != "" {
-		if err := checkSubscriber(f.Subscriber, lim); err != nil {
+		if err := checkSubscriber(r, lim); err != nil {
 			return err
 		}
 	}
@@ -291,23 +291,31 @@ func checkSubscription(r *Request, lim *Limits) *Error {
 	if f.Options == nil {
 		return nil
 	}
+	if len(f.Options) > lim.MaxOptionsBytes {
+		return errOptionsSize("subscription", lim.MaxOptionsBytes)
+	}
 	return checkOptions(f.Options, f.Subscriber == "" && r.Action.Name == "subscription_create")
 }
 
-// checkSubscriber looks at the scheme only: whether there is anybody at that address shows when it is called.
-func checkSubscriber(subscriber string, lim *Limits) *Error {
-	scheme, _, ok := strings.Cut(subscriber, ":")
-	if ok {
-		for _, s := range lim.SubscriberSchemes {
-			if strings.EqualFold(s, scheme) {
-				if strings.IndexByte(subscriber, 0) >= 0 {
-					return errFieldNUL("subscriber")
-				}
-				return nil
-			}
-		}
+// maxSubscriberKey is what the database's index takes of project, queue and subscriber together. Bytes.
+const maxSubscriberKey = 2600
+
+// checkSubscriber looks at scheme and size only: whether there is anybody at that address shows when it is called.
+func checkSubscriber(r *Request, lim *Limits) *Error {
+	subscriber := r.Fields.Subscriber
+	scheme, _, _ := strings.Cut(subscriber, ":")
+	known := func(s string) bool { return strings.EqualFold(s, scheme) }
+	q := r.Queue()
+	most := min(lim.MaxSubscriberBytes, maxSubscriberKey-len(q.Project)-len(q.Name))
+	switch {
+	case scheme == subscriber || !slices.ContainsFunc(lim.SubscriberSchemes, known):
+		return errSubscriberScheme(lim.SubscriberSchemes)
+	case len(subscriber) > most:
+		return errSubscriberSize(most)
+	case strings.IndexByte(subscriber, 0) >= 0:
+		return errFieldNUL("subscriber")
 	}
-	return errSubscriberScheme(lim.SubscriberSchemes)
+	return nil
 }
 
 func checkSubscriptionList(r *Request, lim *Limits) *Error {

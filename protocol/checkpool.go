@@ -46,7 +46,7 @@ func checkPoolCreate(r *Request, lim *Limits) *Error {
 	case !f.Set.Has(FieldWeight):
 		return errRequired("weight")
 	}
-	return checkPool(f)
+	return checkPool(f, lim)
 }
 
 func checkPoolUpdate(r *Request, lim *Limits) *Error {
@@ -57,11 +57,11 @@ func checkPoolUpdate(r *Request, lim *Limits) *Error {
 	if f.Set&poolFields == 0 {
 		return errNothingOfPool
 	}
-	return checkPool(f)
+	return checkPool(f, lim)
 }
 
 // checkPool checks the fields of a pool that were sent.
-func checkPool(f *Fields) *Error {
+func checkPool(f *Fields, lim *Limits) *Error {
 	if err := checkPoolURI(f); err != nil {
 		return err
 	}
@@ -70,6 +70,9 @@ func checkPool(f *Fields) *Error {
 	}
 	if f.Set.Has(FieldWeight) && f.Weight > maxWeight {
 		return errAbove(f.Weight, maxWeight)
+	}
+	if len(f.Options) > lim.MaxOptionsBytes {
+		return errOptionsSize("pool", lim.MaxOptionsBytes)
 	}
 	if f.Flavor != "" { // an empty one takes the pool out of its flavor
 		return checkAdminName("Flavor", f.Flavor)

@@ -189,6 +189,15 @@ func errSubscriberScheme(schemes []string) *Error {
 		strings.Join(schemes, "', '"))
 }
 
+func errSubscriberSize(limit int) *Error {
+	return actionError(400, "subscriber", "", "The subscriber is too long. Max size: %d bytes", limit)
+}
+
+// errOptionsSize covers the options of a subscription and of a pool.
+func errOptionsSize(of string, limit int) *Error {
+	return actionError(400, "options_size", "", "The options of the %s are too large. Max size: %d bytes", of, limit)
+}
+
 func errPostTooLarge(limit int) *Error {
 	return actionError(400, "post_too_large", "", "Message collection size is too large. Max size %d", limit)
 }

@@ -33,6 +33,8 @@ var (
 	ErrNoFlavor = errors.New("flavor does not exist")
 	// ErrFlavorInUse: queues ask for the flavor.
 	ErrFlavorInUse = errors.New("flavor is in use")
+	// ErrFlavorElsewhere: a queue was to get a flavor in whose pools it is not.
+	ErrFlavorElsewhere = errors.New("queue is in no pool of the flavor")
 	// ErrNoRoom: no pool takes the queue: its flavor has none with a weight above 0, or no pool has.
 	ErrNoRoom = errors.New("no pool takes the queue")
 	// ErrDeadLetterPool: a queue and its dead-letter queue would be in different pools.

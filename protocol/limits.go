@@ -54,6 +54,12 @@ type Limits struct {
 
 	// MinSubscriptionTTL, MaxSubscriptionTTL and DefaultSubscriptionTTL are seconds: 60, 2,147,483,647 and 3600 by default.
 	MinSubscriptionTTL, MaxSubscriptionTTL, DefaultSubscriptionTTL int32
+	// MaxSubscriberBytes is the size of a subscriber's URI in bytes, 64 to 2048, which is about what the database's index
+	// takes; default 2048.
+	MaxSubscriberBytes int
+	// MaxOptionsBytes is the size of the options of a subscription or of a pool in bytes, as JSON. 2 to 1 MiB, default
+	// 16,384.
+	MaxOptionsBytes int
 	// SubscriberSchemes are the URI schemes of subscribers, default http, https and mailto.
 	SubscriberSchemes []string
 
@@ -74,6 +80,7 @@ func DefaultLimits() Limits {
 		MaxQueuesPerPage: 20, MaxMessagesPerPage: 20, MaxSubscriptionsPerPage: 20, MaxPoolsPerPage: 20, MaxFlavorsPerPage: 20,
 		DefaultPage: 10, MaxWait: 60,
 		MinSubscriptionTTL: 60, MaxSubscriptionTTL: math.MaxInt32, DefaultSubscriptionTTL: 3600,
+		MaxSubscriberBytes: 2048, MaxOptionsBytes: 16384,
 		SubscriberSchemes: []string{"http", "https", "mailto"},
 	}
 }
@@ -104,7 +111,7 @@ func (l Limits) Check() error {
 func (l *Limits) ranges() []limitRange {
 	page := min(l.MaxQueuesPerPage, l.MaxMessagesPerPage, l.MaxSubscriptionsPerPage, l.MaxPoolsPerPage, l.MaxFlavorsPerPage)
 	return []limitRange{
-		{"MaxFrameBytes", int64(l.MaxFrameBytes), int64(max(1024, l.MaxPostBytes, l.MaxMetadataBytes)), 1 << 30},
+		{"MaxFrameBytes", int64(l.MaxFrameBytes), int64(max(1024, l.MaxPostBytes, l.MaxMetadataBytes, l.MaxOptionsBytes)), 1 << 30},
 		{"MaxDepth", int64(l.MaxDepth), 8, 1000},
 		{"MaxIDBytes", int64(l.MaxIDBytes), 16, 4096},
 		{"MaxQueueNameLength", int64(l.MaxQueueNameLength), 1, 255},
@@ -133,6 +140,8 @@ func (l *Limits) ranges() []limitRange {
 		{"DefaultPage", int64(l.DefaultPage), 1, int64(page)},
 		{"MinSubscriptionTTL", int64(l.MinSubscriptionTTL), 1, int64(l.MaxSubscriptionTTL)},
 		{"MaxSubscriptionTTL", int64(l.MaxSubscriptionTTL), 1, math.MaxInt32},
+		{"MaxSubscriberBytes", int64(l.MaxSubscriberBytes), 64, 2048},
+		{"MaxOptionsBytes", int64(l.MaxOptionsBytes), 2, 1 << 20},
 		{"DefaultSubscriptionTTL", int64(l.DefaultSubscriptionTTL), int64(l.MinSubscriptionTTL), int64(l.MaxSubscriptionTTL)},
 	}
 }

@@ -53,9 +53,13 @@ func ErrorFlavorMissing(flavor string) *Error {
 	return actionError(404, "no_flavor", "", "Flavor %s does not exist", flavor)
 }
 
-// ErrorPoolUnreachable answers a pool whose database does not answer; shownURI has no password.
-func ErrorPoolUnreachable(shownURI string, cause error) *Error {
-	return adminError("cannot connect to %s", shownURI).WithCause(cause)
+// ErrorPoolUnreachable answers a pool whose database does not answer, or whose URI cannot be one; shownURI has no password,
+// and reason may be "".
+func ErrorPoolUnreachable(shownURI, reason string, cause error) *Error {
+	if reason != "" {
+		reason = ": " + reason
+	}
+	return adminError("cannot connect to %s%s", shownURI, reason).WithCause(cause)
 }
 
 // ErrorPoolExists answers a pool whose database is a pool already.
@@ -77,6 +81,12 @@ func ErrorPoolInUse(change, pool string) *Error {
 // ErrorFlavorInUse answers the deletion of a flavor that queues ask for.
 func ErrorFlavorInUse(flavor string) *Error {
 	return actionError(403, "flavor_in_use", "", "Flavor %s is used by queues; It cannot be deleted.", flavor).told(titleDelete, "")
+}
+
+// ErrorFlavorElsewhere answers a change that gives a queue a flavor in whose pools it is not.
+func ErrorFlavorElsewhere(q QueueKey, flavor string) *Error {
+	return actionError(400, "flavor_elsewhere", "",
+		"Queue %s is in none of the pools of flavor %s: a queue stays in the pool in which it was made.", q.ShownName(), flavor)
 }
 
 // ErrorFlavorPoolMissing answers a flavor that names a pool that does not exist.

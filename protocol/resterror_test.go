@@ -38,7 +38,7 @@ func TestRESTErrors(t *testing.T) {
 		{ErrorPostTooLarge(262144), 400, "Invalid API request", "Message collection size is too large. Max size 262144"},
 		{ErrorNotAdmin(), 403, "Not authorized", "You are not authorized to complete this action."},
 		{ErrorPoolMissing("nope"), 404, "Not found", "Pool nope does not exist"},
-		{ErrorPoolUnreachable("localhost", errors.New("no")), 400, "Invalid request body", "cannot connect to localhost"},
+		{ErrorPoolUnreachable("localhost", "", errors.New("no")), 400, "Invalid request body", "cannot connect to localhost"},
 		{ErrorPoolInUseByFlavor("f1"), 403, "Unable to delete", "This pool is used by flavors f1; It cannot be deleted."},
 		{ErrorFlavorMissing("nope"), 404, "Not found", "Flavor nope does not exist"},
 		{ErrorFlavorPoolMissing(ask("flavor_create"), "nope"), 400, "Unable to create", "Flavor f2 could not be created, error:Pool nope does not exist"},

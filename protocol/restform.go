@@ -206,8 +206,31 @@ func judgeShare(_ *Request, faults *restFaults) *Error {
 
 // judgeAdmin answers a field of a pool or a flavor that is of a wrong type.
 func judgeAdmin(_ *Request, faults *restFaults) *Error {
-	if faults.wrong != nil {
-		return errNotType(pythonValue(faults.value), schemaType(faults.wrong.typ))
+	switch {
+	case faults.wrong == nil:
+		return nil
+	case faults.wrong.typ == typeTexts:
+		if element := notText(faults.value); element != nil {
+			return errNotType(pythonValue(element), schemaType(typeText))
+		}
+	}
+	return errNotType(pythonValue(faults.value), schemaType(faults.wrong.typ))
+}
+
+// notText returns the first element of a JSON array that is no string; nil if there is none, or if it is no array.
+func notText(value []byte) []byte {
+	s := scanner{data: value, codec: JSON, maxDepth: maxTranscodeDepth}
+	if s.kind() != kindArray {
+		return nil
+	}
+	it := s.enter()
+	for s.next(&it) {
+		k := s.kind()
+		at := s.pos
+		s.skip()
+		if k != kindString {
+			return value[at:s.pos]
+		}
 	}
 	return nil
 }

@@ -149,6 +149,11 @@ func Tied(metadata []byte) bool {
 	return info.flavor != "" || info.deadLetterQueue != ""
 }
 
+// FlavorOf returns the flavor that metadata ask for, "" if they ask for none.
+func FlavorOf(metadata []byte) string {
+	return newQueueInfo(0, protocol.QueueKey{}, metadata, 0).flavor
+}
+
 const sqlPoolsOf = `SELECT id, COALESCE(pool_id, 0) FROM queue WHERE id = ANY ($1::int8[])`
 
 // PoolsOf returns the pools of queues by their ids; those that are gone are left out.

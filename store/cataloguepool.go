@@ -16,21 +16,10 @@ type PoolRow struct {
 	protocol.Pool
 }
 
-// namedError is one of protocol's errors about something with a name, in words that a client may see.
-type namedError struct {
-	is   error
-	text string
-}
-
-func (e *namedError) Error() string { return e.text }
-func (e *namedError) Unwrap() error { return e.is }
-
-func noPool(name string) error {
-	return &namedError{protocol.ErrNoPool, fmt.Sprintf("Pool %s does not exist", name)}
-}
+func noPool(name string) error { return &protocol.FaultDetail{Fault: protocol.ErrNoPool, Detail: name} }
 
 func noFlavor(name string) error {
-	return &namedError{protocol.ErrNoFlavor, fmt.Sprintf("Flavor %s does not exist", name)}
+	return &protocol.FaultDetail{Fault: protocol.ErrNoFlavor, Detail: name}
 }
 
 const poolColumns = `id, name, uri, listen_uri, weight, COALESCE(flavor, ''), options`
@@ -201,7 +190,7 @@ ON CONFLICT (name) DO UPDATE SET capabilities = EXCLUDED.capabilities`
 )
 
 // CreateFlavor makes a flavor of these pools, or replaces one of that name. A pool that was in another flavor leaves it.
-// It returns protocol.ErrNoPool, whose text names the pool.
+// It returns protocol.ErrNoPool with the pool's name as its detail.
 func (c *Catalogue) CreateFlavor(ctx context.Context, flavor *protocol.Flavor) error {
 	err := c.Change(ctx, func(change *CatalogueChange) error {
 		if _, err := change.tx.Exec(ctx, sqlFlavorInsert, flavor.Name, flavor.Capabilities); err != nil {

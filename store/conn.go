@@ -214,7 +214,7 @@ func isProtocolError(err error) bool {
 		protocol.ErrNotClaimed, protocol.ErrNoSubscription, protocol.ErrSubscriptionExists, protocol.ErrPostTooLarge,
 		protocol.ErrUnavailable, protocol.ErrOutcomeUnknown, protocol.ErrOverloaded, protocol.ErrStopping, protocol.ErrLeaseLost,
 		protocol.ErrNoPool, protocol.ErrPoolExists, protocol.ErrPoolUnreachable, protocol.ErrPoolInUse,
-		protocol.ErrNoFlavor, protocol.ErrFlavorInUse, protocol.ErrNoRoom, protocol.ErrDeadLetterPool,
+		protocol.ErrNoFlavor, protocol.ErrFlavorInUse, protocol.ErrFlavorElsewhere, protocol.ErrNoRoom, protocol.ErrDeadLetterPool,
 	} {
 		if errors.Is(err, known) {
 			return true

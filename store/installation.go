@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -24,8 +26,20 @@ const (
 )
 
 // ReadInstalled says whose the database of conn is, before or after it was migrated; nil if it is nobody's. A database
-// that nobody has signed but that holds queues, or that a gateway uses, belongs to somebody: protocol.ErrPoolExists.
+// that nobody has signed but that holds queues, or that a gateway uses, belongs to somebody: protocol.ErrPoolExists. So
+// does one with tables that are called like ours and are not.
 func ReadInstalled(ctx context.Context, conn *pgx.Conn) (*Installed, error) {
+	in, err := readInstalled(ctx, conn)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(pgErr.Code, classWrongTable) {
+		return nil, fmt.Errorf("%w: the database has tables of somebody else: %w", protocol.ErrPoolExists, err)
+	}
+	return in, err
+}
+
+// classWrongTable begins the SQLSTATEs of columns and tables that are missing or not ours to read.
+const classWrongTable = "42"
+
+func readInstalled(ctx context.Context, conn *pgx.Conn) (*Installed, error) {
 	var signed, used bool
 	if err := conn.QueryRow(ctx, sqlHasSchema).Scan(&signed, &used); err != nil {
 		return nil, fmt.Errorf("look at the database: %w", err)

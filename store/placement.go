@@ -59,14 +59,21 @@ func (s *Store) follow(op any, err error) bool {
 // SetPlacement sets who says where queues are; without it all are here. Call it before Start.
 func (s *Store) SetPlacement(p Placement) { s.placement = p }
 
-// missing returns protocol.ErrNoQueue for a queue that is not here, or where it is: an ElsewhereError. A queue that is
-// placed here but was not made yet is made; it then asks for another try with protocol.ErrUnavailable.
-func (s *Store) missing(ctx context.Context, key protocol.QueueKey) error {
-	_, err := s.lookUp(ctx, key, false)
-	if err == nil {
-		return fmt.Errorf("%w: queue %q was made at this moment", protocol.ErrUnavailable, key.Name)
+// onQueue runs a transaction on a queue by its name. One that returns protocol.ErrNoQueue found none: if the queue was
+// placed here and is made only now, or others have just made it, the transaction is run again. Errors beside the
+// transaction's own: protocol.ErrNoQueue, an ElsewhereError.
+func (s *Store) onQueue(ctx context.Context, key protocol.QueueKey, do func(pgx.Tx) error) error {
+	// Others would have to delete the queue and make it again each time.
+	for range 10 {
+		err := s.inTx(ctx, do)
+		if !errors.Is(err, protocol.ErrNoQueue) {
+			return err
+		}
+		if _, err := s.lookUp(ctx, key, false); err != nil {
+			return err
+		}
 	}
-	return err
+	return comesAndGoes(key)
 }
 
 // A queue that the catalogue has placed here is made under the catalogue's id. Its row of placed_queue, which is

@@ -41,7 +41,7 @@ func (s *Store) PurgeQueue(ctx context.Context, key protocol.QueueKey, messages,
 	}
 	var id int64
 	var gateways []*uuid.UUID // whose sockets the subscriptions were
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.onQueue(ctx, key, func(tx pgx.Tx) error {
 		var err error
 		if id, err = s.purgeMessages(ctx, tx, key, messages); err != nil || !subscriptions {
 			return err
@@ -49,9 +49,6 @@ func (s *Store) PurgeQueue(ctx context.Context, key protocol.QueueKey, messages,
 		gateways, err = s.purgeSubscriptions(ctx, tx, key)
 		return err
 	})
-	if errors.Is(err, protocol.ErrNoQueue) {
-		err = s.missing(ctx, key)
-	}
 	if err != nil {
 		return fmt.Errorf("purge queue: %w", err)
 	}

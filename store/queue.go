@@ -72,7 +72,7 @@ ON CONFLICT (project, name) DO UPDATE SET pool_id = NULL, expires_at = EXCLUDED.
 // protocol.ErrNoQueue if there is none.
 func (s *Store) DeleteQueue(ctx context.Context, key protocol.QueueKey) error {
 	var id int64
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.onQueue(ctx, key, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, sqlDropName, key.Project, key.Name).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return protocol.ErrNoQueue
@@ -87,9 +87,6 @@ func (s *Store) DeleteQueue(ctx context.Context, key protocol.QueueKey) error {
 		return err
 	})
 	s.cache.forget(key)
-	if errors.Is(err, protocol.ErrNoQueue) {
-		err = s.missing(ctx, key)
-	}
 	if err != nil {
 		return fmt.Errorf("delete queue: %w", err)
 	}

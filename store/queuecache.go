@@ -274,7 +274,13 @@ func (s *Store) lookUp(ctx context.Context, key protocol.QueueKey, create bool) 
 			return info, err
 		}
 	}
-	return nil, fmt.Errorf("%w: queue %q of project %q comes and goes", protocol.ErrUnavailable, key.Name, key.Project)
+	return nil, comesAndGoes(key)
+}
+
+// comesAndGoes is the error of operations that found a queue each time they looked for it and missed it each time that
+// they used it.
+func comesAndGoes(key protocol.QueueKey) error {
+	return fmt.Errorf("%w: queue %q of project %q comes and goes", protocol.ErrUnavailable, key.Name, key.Project)
 }
 
 // readQueue reads a queue and its metadata. It returns protocol.ErrNoQueue, or an ElsewhereError for a queue in another

@@ -25,7 +25,7 @@ UPDATE queue SET metadata = $2, dead_letter = $3, flavor = $4, dead_letter_queue
 func (s *Store) UpdateQueue(ctx context.Context, key protocol.QueueKey, update func(metadata []byte) ([]byte, error)) (*protocol.Queue, error) {
 	var queue *protocol.Queue
 	var refusal error
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.onQueue(ctx, key, func(tx pgx.Tx) error {
 		id, metadata, err := s.lockQueue(ctx, tx, key)
 		if err != nil {
 			return err
@@ -43,9 +43,6 @@ func (s *Store) UpdateQueue(ctx context.Context, key protocol.QueueKey, update f
 		return nil, refusal
 	}
 	s.cache.forget(key)
-	if errors.Is(err, protocol.ErrNoQueue) {
-		err = s.missing(ctx, key)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("update queue: %w", err)
 	}
@@ -81,7 +78,7 @@ func notEmpty(text string) *string {
 // unknownFlavor is protocol.ErrNoFlavor, naming it, if a statement failed because the queue's flavor does not exist.
 func unknownFlavor(err error, info *queueInfo) error {
 	if violates(err, "queue_flavor_fkey") {
-		return fmt.Errorf("%w: %s", protocol.ErrNoFlavor, info.flavor)
+		return noFlavor(info.flavor)
 	}
 	return err
 }

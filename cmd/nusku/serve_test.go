@@ -122,9 +122,13 @@ func TestServe(t *testing.T) {
 	if written, err := os.ReadFile(ready); err != nil || strings.TrimSpace(string(written)) != addr {
 		t.Errorf("ready file has %q, error %v; the address is %s", written, err, addr)
 	}
-	for _, path := range []string{"/livez", "/readyz", "/", "/examples/try.html", "/docs/"} {
-		if status, body := httpStatus(t, "http://"+addr+path); status != http.StatusOK || body == "" {
-			t.Errorf("%s: %d", path, status)
+	// The root is the versions of the API to a program and a page to a browser; cmd/e2e looks at the page.
+	for path, want := range map[string]int{
+		"/livez": http.StatusOK, "/readyz": http.StatusOK, "/": http.StatusMultipleChoices,
+		"/examples/try.html": http.StatusOK, "/docs/": http.StatusOK, "/docs/api": http.StatusOK,
+	} {
+		if status, body := httpStatus(t, "http://"+addr+path); status != want || body == "" {
+			t.Errorf("%s: %d, want %d", path, status, want)
 		}
 	}
 	if status := dial(t, addr).post("first"); status != http.StatusCreated {

@@ -44,7 +44,7 @@ func (n *node) stream(t *testing.T, query string) *eventSource {
 // open connects, again if it was connected before.
 func (s *eventSource) open() {
 	s.t.Helper()
-	ctx, hangUp := context.WithCancel(s.t.Context())
+	ctx, hangUp := context.WithTimeout(s.t.Context(), time.Minute) // a test that fails is to end
 	s.t.Cleanup(hangUp)
 	s.hangUp = hangUp
 	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+s.n.addr+s.path, nil)
@@ -256,6 +256,12 @@ func TestStreamRequests(t *testing.T) {
 	const path = "/v2/queues/q/messages/stream"
 	if status, _, body := n.ask(t, "GET", path, "", "Accept: application/json"); status != 406 {
 		t.Errorf("JSON: %d %s", status, body)
+	}
+	for _, query := range []string{"?limit=5", "?echo=false", "?marker=beginning&wait=3", "?foo=1"} {
+		status, _, body := n.ask(t, "GET", path+query, "", "Accept: */*")
+		if status != 400 || !strings.Contains(body, "does not take the parameter") {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
 	}
 	if status, h, body := n.ask(t, "POST", path, ""); status != 405 || h.Get("Allow") != "GET, OPTIONS" {
 		t.Errorf("POST: %d %s", status, body)

@@ -92,6 +92,7 @@ func NewEndpoints(cfg Config, sinks map[string]Sink, log zerolog.Logger) *Endpoi
 		cfg: cfg, sinks: sinks, log: log, byKey: make(map[endpointKey]*endpoint), hosts: make(map[string]*host),
 	}
 	for l := range lanes {
+		p.ready[l] = newLineup(p.slots(l))
 		p.memory[l] = newBudget(cfg.TotalPageBytes * laneShare[l] / 4)
 		p.large[l] = newBudget(cfg.TotalPageBytes * laneShare[l] / 4)
 	}
@@ -233,10 +234,13 @@ func (t *turn) unqueue() {
 	}
 }
 
+// slots is how many requests of a lane may be under way.
+func (p *Endpoints) slots(l lane) int { return p.cfg.MaxRequests * laneShare[l] / 4 }
+
 // dispatch gives out the slots that are free. Requires mu.
 func (p *Endpoints) dispatch() {
 	for l := range lanes {
-		for p.running[l] < p.cfg.MaxRequests*laneShare[l]/4 {
+		for p.running[l] < p.slots(l) {
 			ep := p.ready[l].next()
 			if ep == nil {
 				break
@@ -250,6 +254,7 @@ func (p *Endpoints) dispatch() {
 			ep.running++
 			ep.host.running++
 			p.running[l]++
+			p.ready[l].count(ep.project, 1)
 			p.file(ep) // at the back: endpoints take turns
 			t.start(&slot{p: p, ep: ep, lane: l})
 		}

@@ -3,30 +3,33 @@ package deliver
 import "container/list"
 
 // lineup are the endpoints of a lane that may get a slot now. Projects take turns, and so do the endpoints of each: one
-// with thousands of endpoints, dead or not, does not come before another with one. The mutex of Endpoints guards it.
+// with thousands of endpoints, dead or not, does not come before another with one. And none has all the slots, which may
+// be taken for as long as requests hang. The mutex of Endpoints guards it.
 type lineup struct {
+	// most is how many slots a project may have.
+	most      int
 	byProject map[string]*share
-	turns     list.List // of *share, the next first
+	turns     list.List // of *share, the next first: those with endpoints that have fewer slots
 }
 
 // share are the endpoints of one project in a lineup.
 type share struct {
+	project   string
 	endpoints list.List // of *endpoint, the next first
+	running   int       // slots that the project has
 	place     *list.Element
+}
+
+// newLineup is for a lane with so many slots.
+func newLineup(slots int) lineup {
+	return lineup{most: max(1, slots-slots/8), byProject: make(map[string]*share)}
 }
 
 // push adds an endpoint at its project's end.
 func (l *lineup) push(ep *endpoint) {
-	s := l.byProject[ep.project]
-	if s == nil {
-		s = new(share)
-		s.place = l.turns.PushBack(s)
-		if l.byProject == nil {
-			l.byProject = make(map[string]*share)
-		}
-		l.byProject[ep.project] = s
-	}
+	s := l.share(ep.project)
 	ep.ready = s.endpoints.PushBack(ep)
+	l.settle(s)
 }
 
 // remove takes an endpoint out.
@@ -34,10 +37,7 @@ func (l *lineup) remove(ep *endpoint) {
 	s := l.byProject[ep.project]
 	s.endpoints.Remove(ep.ready)
 	ep.ready = nil
-	if s.endpoints.Len() == 0 {
-		l.turns.Remove(s.place)
-		delete(l.byProject, ep.project)
-	}
+	l.settle(s)
 }
 
 // next takes the endpoint out whose turn it is; nil if there is none.
@@ -52,7 +52,38 @@ func (l *lineup) next() *endpoint {
 	return ep
 }
 
+// count counts slots that a project gets (1) or gives back (-1).
+func (l *lineup) count(project string, n int) {
+	s := l.share(project)
+	s.running += n
+	l.settle(s)
+}
+
 func (l *lineup) empty() bool { return l.turns.Len() == 0 }
+
+func (l *lineup) share(project string) *share {
+	s := l.byProject[project]
+	if s == nil {
+		s = &share{project: project}
+		l.byProject[project] = s
+	}
+	return s
+}
+
+// settle has a share take turns, or not, and forgets it when there is nothing about it.
+func (l *lineup) settle(s *share) {
+	may := s.endpoints.Len() > 0 && s.running < l.most
+	switch {
+	case may && s.place == nil:
+		s.place = l.turns.PushBack(s)
+	case !may && s.place != nil:
+		l.turns.Remove(s.place)
+		s.place = nil
+	}
+	if s.endpoints.Len()+s.running == 0 {
+		delete(l.byProject, s.project)
+	}
+}
 
 // host is what the endpoints of one name have in common, whatever projects they are of: the bound on its requests. The
 // mutex of Endpoints guards it.

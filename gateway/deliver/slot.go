@@ -55,6 +55,7 @@ func (s *slot) release() {
 	s.ep.running--
 	s.ep.host.running--
 	s.p.running[s.lane]--
+	s.p.ready[s.lane].count(s.ep.project, -1)
 	s.p.call(s.ep.host) // before the endpoint itself is filed: it has had its turn
 	s.p.file(s.ep)
 	s.p.dispatch()

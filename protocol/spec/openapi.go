@@ -106,7 +106,7 @@ func restOperation(row *Route, earlier any) (schema, error) {
 	form, _ := a.RESTForm()
 	o := schema{
 		"operationId": operationID(row), "summary": e.summary, "tags": []string{e.tag}, "x-actions": []string{a.Name},
-		"parameters": restParameters(a, form), "responses": restAnswers(row, &e),
+		"parameters": restParameters(a, form, row), "responses": restAnswers(row, &e),
 	}
 	if a.Admin {
 		o["description"] = adminText
@@ -135,7 +135,10 @@ func operationID(row *Route) string {
 	return id
 }
 
-func restParameters(a *protocol.Action, form protocol.RESTForm) []schema {
+func restParameters(a *protocol.Action, form protocol.RESTForm, row *Route) []schema {
+	if row.AnswerType == EventStream {
+		return streamParameters
+	}
 	list := []schema{{"$ref": "#/components/parameters/ClientID"}, {"$ref": "#/components/parameters/ProjectID"}}
 	if a.Admin {
 		list = append(list, schema{"$ref": "#/components/parameters/Roles"})

@@ -2,18 +2,18 @@ package pools
 
 import (
 	"context"
+	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
+	"strings"
 
 	"github.com/nusku-messaging/nusku/protocol"
 	"github.com/nusku-messaging/nusku/store"
 )
 
 // CreatePool makes a pool, or replaces one of that name. Its database is connected to, found to be nobody else's, and
-// brought up to date first; after an error the catalogue is as it was.
+// brought up to date first; after an error the catalogue is as it was. What is refused touches no database, nor makes one.
 //
-// Errors: protocol.ErrPoolUnreachable, whose text tells the URI without its password; ErrPoolExists when the database is
+// Errors: protocol.ErrPoolUnreachable, with what is wrong with the URI as its detail if that is known; ErrPoolExists when the database is
 // another pool, here or of another installation; ErrNoFlavor; ErrPoolInUse when queues are in the pool and the URI leads
 // to another database.
 func (r *Router) CreatePool(ctx context.Context, pool protocol.Pool) error {
@@ -80,54 +80,88 @@ func find(c *store.CatalogueChange, name string) (*store.PoolRow, error) {
 	return nil, fmt.Errorf("%w: %s", protocol.ErrNoPool, name)
 }
 
-// connectPool notes a pool whose database is new to it.
+// connectPool notes a pool whose database may be new to it.
 func (r *Router) connectPool(ctx context.Context, pool *protocol.Pool) error {
 	work, cancel := context.WithTimeout(ctx, r.cfg.ConnectTimeout)
 	defer cancel()
-	uri := pool.URI
+	direct := pool.URI
 	if pool.ListenURI != "" {
-		uri = pool.ListenURI // migrations need a direct connection
-		probe, _, err := r.connect(work, pool.URI, true)
-		if err != nil {
+		direct = pool.ListenURI // migrations need a direct connection
+		if _, err := r.look(work, pool.URI); err != nil {
 			return err
 		}
-		_ = probe.Close(work) // nothing was written
 	}
-	conn, address, err := r.connect(work, uri, true)
+	in, err := r.look(work, direct)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(work) }() // what was written is committed
-	// Nothing of somebody else's database is touched, not even to bring it up to date.
-	in, err := store.ReadInstalled(work, conn)
-	if err == nil {
-		err = r.notTaken(work, in, pool.Name)
-	}
-	if err != nil {
+	if err := r.rehearse(work, in, pool); err != nil {
 		return fmt.Errorf("create pool: %w", err)
 	}
-	if err := store.Migrate(work, address, r.log); err != nil {
-		return &unreachable{uri, err}
-	}
-	err = r.catalogue.Change(work, func(c *store.CatalogueChange) error { return r.note(work, c, conn, pool) })
-	if err != nil {
+	if err := r.sign(work, direct, pool); err != nil {
 		return fmt.Errorf("create pool: %w", err)
 	}
 	r.changed(ctx)
 	return nil
 }
 
-// notTaken returns protocol.ErrPoolExists if the database is another pool than the one of that name.
-func (r *Router) notTaken(ctx context.Context, in *store.Installed, name string) error {
-	if in == nil {
+// look says whose the database of a URI is, without a change to it; nil if it is nobody's, or one of the private
+// PostgreSQL that is not there yet.
+func (r *Router) look(ctx context.Context, uri string) (*store.Installed, error) {
+	conn, _, err := r.connect(ctx, uri, false)
+	if err != nil && isMissing(err) && strings.HasPrefix(uri, embeddedPrefix) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(ctx) }() // nothing was written
+	in, err := store.ReadInstalled(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("create pool: %w", err)
+	}
+	return in, nil
+}
+
+// errRehearsed has a rehearsal rolled back.
+var errRehearsed = errors.New("only a rehearsal")
+
+// rehearse says whether the catalogue would take a pool. It comes before anything that is done to the pool's database.
+func (r *Router) rehearse(ctx context.Context, in *store.Installed, pool *protocol.Pool) error {
+	err := r.catalogue.Change(ctx, func(c *store.CatalogueChange) error {
+		if _, err := r.note(c, in, pool); err != nil {
+			return err
+		}
+		return errRehearsed
+	})
+	if errors.Is(err, errRehearsed) {
 		return nil
 	}
-	rows, err := r.catalogue.AllPools(ctx)
+	return err
+}
+
+// sign brings a pool's database up to date, notes the pool in the catalogue, and signs the database. That comes before the
+// catalogue commits: should the commit fail, it is signed for a pool that is none, and the next one to come may have it.
+func (r *Router) sign(ctx context.Context, uri string, pool *protocol.Pool) error {
+	conn, address, err := r.connect(ctx, uri, true)
 	if err != nil {
 		return err
 	}
-	_, err = owner(rows, in, r, name)
-	return err
+	defer func() { _ = conn.Close(ctx) }() // what was written is committed
+	if err := store.Migrate(ctx, address, r.log); err != nil {
+		return &unreachable{uri, fmt.Errorf("%w: %w", detail("its tables cannot be brought up to date"), err)}
+	}
+	return r.catalogue.Change(ctx, func(c *store.CatalogueChange) error {
+		in, err := store.ReadInstalled(ctx, conn)
+		if err != nil {
+			return err
+		}
+		id, err := r.note(c, in, pool)
+		if err != nil || id == 0 {
+			return err
+		}
+		return store.Install(ctx, conn, store.Installed{Catalogue: r.id, Pool: id}, in)
+	})
 }
 
 // owner returns the pool whose database was signed so, nil if that pool is no more. It returns protocol.ErrPoolExists if it
@@ -151,34 +185,26 @@ func owner(rows []store.PoolRow, in *store.Installed, r *Router, name string) (*
 	return nil, nil
 }
 
-// note writes a pool into the catalogue and signs its database. The database is signed before the catalogue commits:
-// should that fail, it is signed for a pool that is none, and the next one to come may have it.
-func (r *Router) note(ctx context.Context, c *store.CatalogueChange, conn *pgx.Conn, pool *protocol.Pool) error {
+// note writes a pool, whose database is signed as in says, into the catalogue. It returns the id to sign the database with,
+// or 0 if that was done.
+func (r *Router) note(c *store.CatalogueChange, in *store.Installed, pool *protocol.Pool) (id int64, err error) {
 	rows, err := c.Pools()
 	if err != nil {
-		return err
-	}
-	in, err := store.ReadInstalled(ctx, conn)
-	if err != nil {
-		return err
+		return 0, err
 	}
 	if in != nil {
 		same, err := owner(rows, in, r, pool.Name)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if same != nil {
-			return c.Update(same.ID, pool)
+			return 0, c.Update(same.ID, pool)
 		}
 	}
 	if err := c.Delete(pool.Name); err != nil {
-		return err
+		return 0, err
 	}
-	id, err := c.Insert(pool)
-	if err != nil {
-		return err
-	}
-	return store.Install(ctx, conn, store.Installed{Catalogue: r.id, Pool: id}, in)
+	return c.Insert(pool)
 }
 
 // changed has all gateways read the list of pools, this one before it returns, if that does not take long.

@@ -98,7 +98,7 @@ func TestPlacementByFlavor(t *testing.T) {
 		wantErr(t, "a queue that was not made", err, protocol.ErrNoQueue)
 	}
 
-	// The flavor can change, the queue stays.
+	// A queue stays where it is, and is given no flavor that says otherwise.
 	k := key("moves")
 	_, err := r.CreateQueue(ctx, k, []byte(`{"_flavor": "fast"}`))
 	wantErr(t, "create", err, nil)
@@ -108,22 +108,57 @@ func TestPlacementByFlavor(t *testing.T) {
 	}
 	wantErr(t, "an unknown flavor in an update", set(`{"_flavor": "slow"}`), protocol.ErrNoFlavor)
 	wantErr(t, "create flavor", r.CreateFlavor(ctx, protocol.Flavor{Name: "slow", Pools: []string{"two"}}), nil)
-	wantErr(t, "another flavor", set(`{"_flavor": "slow"}`), nil)
-	if at := w.where(r, k); at != one {
-		t.Errorf("the queue moved to pool %d", at)
+	err = set(`{"_flavor": "slow"}`)
+	if wantErr(t, "a flavor of other pools", err, protocol.ErrFlavorElsewhere); protocol.DetailOf(err) != "slow" {
+		t.Errorf("the flavor is not named: %v", err)
 	}
-	wantErr(t, "delete a flavor in use", r.DeleteFlavor(ctx, "slow"), protocol.ErrFlavorInUse)
-	wantErr(t, "none", set(`{}`), nil)
 	wantErr(t, "delete a flavor that nobody uses", r.DeleteFlavor(ctx, "slow"), nil)
 	wantErr(t, "again", r.DeleteFlavor(ctx, "slow"), nil)
-
-	// Queues of the default pool count too.
-	here := w.place(r, "here", 0)
-	wantErr(t, "create flavor", r.CreateFlavor(ctx, protocol.Flavor{Name: "slow", Pools: []string{"two"}}), nil)
-	_, err = r.UpdateQueue(ctx, here, func([]byte) ([]byte, error) { return []byte(`{"_flavor": "slow"}`), nil })
-	wantErr(t, "a flavor for a queue of the default pool", err, nil)
-	wantErr(t, "delete a flavor in use", r.DeleteFlavor(ctx, "slow"), protocol.ErrFlavorInUse)
+	// It may keep the flavor that it has, also when its pool has left that.
+	wantErr(t, "the flavor's pools change", r.CreateFlavor(ctx, protocol.Flavor{Name: "fast", Pools: []string{"two"}}), nil)
+	wantErr(t, "other metadata", set(`{"_flavor": "fast", "x": 1}`), nil)
+	wantErr(t, "delete a flavor in use", r.DeleteFlavor(ctx, "fast"), protocol.ErrFlavorInUse)
+	wantErr(t, "none", set(`{}`), nil)
+	wantErr(t, "back to it", set(`{"_flavor": "fast"}`), protocol.ErrFlavorElsewhere)
+	wantErr(t, "create flavor", r.CreateFlavor(ctx, protocol.Flavor{Name: "its", Pools: []string{"one"}}), nil)
+	wantErr(t, "a flavor of its pool", set(`{"_flavor": "its"}`), nil)
+	if q, err := r.Queue(ctx, k); err != nil || string(q.Metadata) != `{"_flavor": "its"}` || w.where(r, k) != one {
+		t.Errorf("the queue is %+v, %v", q, err)
+	}
 	_ = two
+}
+
+// Queues of the default pool have no flavor, also while there is no other pool.
+func TestFlavorsAreNotForTheDefaultPool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	ctx, here := t.Context(), key("here")
+	_, err := r.CreateQueue(ctx, here, nil)
+	wantErr(t, "create", err, nil)
+	set := func(text string) error {
+		_, err := r.UpdateQueue(ctx, here, func([]byte) ([]byte, error) { return []byte(text), nil })
+		return err
+	}
+	missing := func(when string) {
+		err := set(`{"_flavor": "nope"}`)
+		if wantErr(t, "an unknown flavor "+when, err, protocol.ErrNoFlavor); protocol.DetailOf(err) != "nope" {
+			t.Errorf("the flavor is not named: %v", err)
+		}
+	}
+	missing("without pools")
+	w.pool(r, "one", 100)
+	missing("with a pool")
+	wantErr(t, "create flavor", r.CreateFlavor(ctx, protocol.Flavor{Name: "f", Pools: []string{"one"}}), nil)
+	wantErr(t, "a flavor with a pool", set(`{"_flavor": "f"}`), protocol.ErrFlavorElsewhere)
+	none := ""
+	_, err = r.UpdatePool(ctx, "one", protocol.PoolChange{Flavor: &none})
+	wantErr(t, "out of its flavor", err, nil)
+	wantErr(t, "delete", r.DeletePool(ctx, "one"), nil)
+	eventually(t, "the pool is gone", func() bool { return r.members.Load().only != nil })
+	wantErr(t, "a flavor without a pool", set(`{"_flavor": "f"}`), protocol.ErrFlavorElsewhere)
+	wantErr(t, "other metadata", set(`{"x": 1, "_dead_letter_queue": "d", "_max_claim_count": 2}`), nil)
+	wantErr(t, "delete a flavor that nobody uses", r.DeleteFlavor(ctx, "f"), nil)
 }
 
 // A dead-letter queue is in its queue's pool, whichever of the two is made first.

@@ -2,13 +2,15 @@ package pools
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
 	"github.com/nusku-messaging/nusku/protocol"
@@ -149,15 +151,16 @@ func TestUnreachablePools(t *testing.T) {
 		"postgres://u:sesame@" + addr + "/x?sslmode=disable": "cannot connect to postgres://u@" + addr + "/x?sslmode=disable",
 		"postgres://u@" + addr + "/x?password=sesame":        "cannot connect to postgres://u@" + addr + "/x",
 		"localhost":                 "cannot connect to localhost",
-		"redis://localhost":         "cannot connect to redis://localhost",
-		"embedded://local/a":        "cannot connect to embedded://local/a",
-		"postgres://u:ses%ame@h/x":  "cannot connect to postgres://u@h/x",
+		"redis://localhost":         "cannot connect to redis://localhost: a pool's URI begins with postgres://, postgresql:// or embedded://local/",
+		"mysql://u:sesame@h/x":      "cannot connect to mysql://u@h/x: a pool's URI begins with postgres://, postgresql:// or embedded://local/",
+		"embedded://local/a":        "cannot connect to embedded://local/a: this gateway runs no PostgreSQL of its own",
+		"postgres://u:ses%ame@h/x":  "cannot connect to postgres://u@h/x: the URI cannot be read",
 		"host=h password='ses ame'": "",
 		"":                          "cannot connect to ",
 	} {
 		err := r.CreatePool(t.Context(), protocol.Pool{Name: "x", URI: uri, Weight: 1})
 		wantErr(t, uri, err, protocol.ErrPoolUnreachable)
-		if err == nil || want != "" && err.Error() != want || strings.Contains(err.Error(), "ame") {
+		if err == nil || want != "" && err.Error() != want || strings.Contains(err.Error()+protocol.DetailOf(err), "sesame") {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
@@ -166,30 +169,97 @@ func TestUnreachablePools(t *testing.T) {
 	}
 }
 
+// extraDatabases makes databases as the private PostgreSQL does, with names of the test's own. It returns the names of those
+// that were made.
+func (w *world) extraDatabases(r *Router) (made func() []string) {
+	admin := w.db(w.url)
+	base, err := url.Parse(w.url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	prefix := strings.TrimPrefix(base.Path, "/") + "_"
+	made = func() (names []string) {
+		rows, _ := admin.Query(context.Background(), `SELECT datname FROM pg_database WHERE starts_with(datname, $1) ORDER BY 1`, prefix)
+		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for i := range names {
+			names[i] = strings.TrimPrefix(names[i], prefix)
+		}
+		return names
+	}
+	r.embedded = func(ctx context.Context, name string, create bool) (string, error) {
+		if create && !slices.Contains(made(), name) {
+			w.exec(admin, "CREATE DATABASE "+pgx.Identifier{prefix + name}.Sanitize())
+		}
+		at := *base
+		at.Path = "/" + prefix + name
+		return at.String(), nil
+	}
+	w.t.Cleanup(func() {
+		for _, name := range made() {
+			w.exec(admin, "DROP DATABASE "+pgx.Identifier{prefix + name}.Sanitize()+" WITH (FORCE)")
+		}
+	})
+	return made
+}
+
 // Embedded databases are made when a pool is, and never again.
 func TestEmbeddedPools(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.router(slow)
-	made := map[string]string{}
-	r.embedded = func(_ context.Context, name string, create bool) (string, error) {
-		if create && made[name] == "" {
-			made[name] = storetest.URL(t)
-		}
-		if made[name] == "" {
-			return "", errors.New("no such database")
-		}
-		return made[name], nil
-	}
+	made := w.extraDatabases(r)
 	wantErr(t, "create", r.CreatePool(t.Context(), protocol.Pool{Name: "x", URI: "embedded://local/a-1", Weight: 1}), nil)
 	id := w.mustID(r, "x")
 	w.post(r, w.place(r, "q", id), "a")
 	for _, bad := range []string{"", "A", "1a", "a b", "a'", `a"`, "a/b", strings.Repeat("a", 49), "ä"} {
 		err := r.CreatePool(t.Context(), protocol.Pool{Name: "y", URI: "embedded://local/" + bad})
-		wantErr(t, fmt.Sprintf("database %q", bad), err, protocol.ErrPoolUnreachable)
+		if wantErr(t, fmt.Sprintf("database %q", bad), err, protocol.ErrPoolUnreachable); !strings.Contains(protocol.DetailOf(err), "lower-case") {
+			t.Errorf("database %q: the reason is missing in %v", bad, err)
+		}
 	}
-	if len(made) != 1 {
-		t.Errorf("made %v", made)
+	if diff := cmp.Diff([]string{"a-1"}, made()); diff != "" {
+		t.Errorf("databases (-want +got):\n%s", diff)
+	}
+}
+
+// What is refused has made no database and no table.
+func TestRefusedPoolsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	ctx := t.Context()
+	made := w.extraDatabases(r)
+	keep, keepURL := w.pool(r, "keep", 1)
+	w.post(r, w.place(r, "q", keep), "a")
+	const embedded = "embedded://local/leftover"
+	stranger := storetest.URL(t)
+	db := w.db(stranger)
+	w.exec(db, `DROP SCHEMA public CASCADE`)
+	w.exec(db, `CREATE SCHEMA public`)
+	for _, uri := range []string{embedded, stranger} {
+		_, err := r.UpdatePool(ctx, "keep", protocol.PoolChange{URI: &uri})
+		wantErr(t, "another database for a pool with queues", err, protocol.ErrPoolInUse)
+		wantErr(t, "replace a pool with queues", r.CreatePool(ctx, protocol.Pool{Name: "keep", URI: uri}), protocol.ErrPoolInUse)
+		wantErr(t, "an unknown flavor", r.CreatePool(ctx, protocol.Pool{Name: "new", URI: uri, Flavor: "nope"}), protocol.ErrNoFlavor)
+	}
+	if n := w.number(db, `SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace`); n != 0 || len(made()) != 0 {
+		t.Errorf("left behind: databases %v, %d tables", made(), n)
+	}
+	pool, err := r.Pool(ctx, "keep")
+	if err != nil || pool.URI != keepURL {
+		t.Errorf("the pool is %+v, %v", pool, err)
+	}
+	// Tables of others that are called like ours are not taken for ours.
+	for _, table := range []string{`queue (job text)`, `installation (host text)`} {
+		w.exec(db, `CREATE TABLE `+table)
+		wantErr(t, "a database with "+table, r.CreatePool(ctx, protocol.Pool{Name: "new", URI: stranger}), protocol.ErrPoolExists)
+	}
+	wantErr(t, "what is not refused", r.CreatePool(ctx, protocol.Pool{Name: "new", URI: embedded}), nil)
+	if diff := cmp.Diff([]string{"leftover"}, made()); diff != "" {
+		t.Errorf("databases (-want +got):\n%s", diff)
 	}
 }
 

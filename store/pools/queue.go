@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nusku-messaging/nusku/protocol"
 	"github.com/nusku-messaging/nusku/store"
@@ -68,15 +69,20 @@ func (r *Router) Queue(ctx context.Context, key protocol.QueueKey) (queue *proto
 	return queue, err
 }
 
+// errTied says that metadata ask for a flavor or a dead-letter queue.
+var errTied = errors.New("metadata may tie the queue to a pool")
+
 // errChanged says that a queue's metadata changed between a look at them and their change.
 var errChanged = errors.New("metadata changed meanwhile")
 
-// UpdateQueue changes a queue's metadata; see store.Store.UpdateQueue. Another error: protocol.ErrDeadLetterPool.
+// UpdateQueue changes a queue's metadata; see store.Store.UpdateQueue. Other errors: protocol.ErrDeadLetterPool,
+// ErrFlavorElsewhere: queues stay where they are.
 func (r *Router) UpdateQueue(ctx context.Context, key protocol.QueueKey, update func([]byte) ([]byte, error)) (queue *protocol.Queue, err error) {
 	err = r.at(ctx, key, func(pool int64, st *store.Store) error {
 		if r.members.Load().only != nil {
-			queue, err = st.UpdateQueue(ctx, key, update)
-			return err
+			if queue, err = st.UpdateQueue(ctx, key, untied(update)); !errors.Is(err, errTied) {
+				return err
+			}
 		}
 		// What the new metadata ask for is looked up before the queue is locked.
 		for range 10 {
@@ -89,6 +95,17 @@ func (r *Router) UpdateQueue(ctx context.Context, key protocol.QueueKey, update 
 	return queue, err
 }
 
+// untied refuses metadata of an update that may tie a queue to a pool.
+func untied(update func([]byte) ([]byte, error)) func([]byte) ([]byte, error) {
+	return func(metadata []byte) ([]byte, error) {
+		next, err := update(metadata)
+		if err == nil && store.Tied(next) {
+			err = errTied
+		}
+		return next, err
+	}
+}
+
 // updateChecked makes one attempt. errChanged: somebody else came between.
 func (r *Router) updateChecked(ctx context.Context, key protocol.QueueKey, pool int64, st *store.Store, update func([]byte) ([]byte, error)) (*protocol.Queue, error) {
 	now, err := st.Queue(ctx, key)
@@ -99,16 +116,8 @@ func (r *Router) updateChecked(ctx context.Context, key protocol.QueueKey, pool 
 	if err != nil {
 		return nil, err
 	}
-	if store.Tied(next) {
-		bonds, err := r.catalogue.Bonds(ctx, key, next)
-		if err != nil {
-			return nil, fmt.Errorf("update queue: %w", err)
-		}
-		for _, other := range bonds.DeadLetters {
-			if other != pool {
-				return nil, fmt.Errorf("update queue: %w", protocol.ErrDeadLetterPool)
-			}
-		}
+	if err := r.checkStays(ctx, key, pool, now.Metadata, next); err != nil {
+		return nil, fmt.Errorf("update queue: %w", err)
 	}
 	if pool != 0 {
 		if err := r.catalogue.CopyMetadata(ctx, key, pool, next); err != nil {
@@ -121,6 +130,34 @@ func (r *Router) updateChecked(ctx context.Context, key protocol.QueueKey, pool 
 		}
 		return next, nil
 	})
+}
+
+// checkStays refuses metadata that ask for another pool than the one where the queue is. A flavor that the queue had
+// already is none of that: its pools may have changed since.
+func (r *Router) checkStays(ctx context.Context, key protocol.QueueKey, pool int64, old, next []byte) error {
+	if !store.Tied(next) {
+		return nil
+	}
+	bonds, err := r.catalogue.Bonds(ctx, key, next)
+	if err != nil {
+		return err
+	}
+	for _, other := range bonds.DeadLetters {
+		if other != pool {
+			return protocol.ErrDeadLetterPool
+		}
+	}
+	if bonds.Flavor == "" || bonds.Flavor == store.FlavorOf(old) {
+		return nil
+	}
+	candidates, err := r.catalogue.Candidates(ctx, bonds.Flavor)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(candidates, func(c store.Candidate) bool { return c.ID == pool }) {
+		return &protocol.FaultDetail{Fault: protocol.ErrFlavorElsewhere, Detail: bonds.Flavor}
+	}
+	return nil
 }
 
 // PurgeQueue drops what a queue holds; see store.Store.PurgeQueue.

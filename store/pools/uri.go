@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -19,25 +19,32 @@ const embeddedPrefix = "embedded://local/"
 // embeddedName is what such a database may be called.
 var embeddedName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,47}$`)
 
-// address turns a pool's URI into one that PostgreSQL's clients read. Its errors are about the URI and show no password.
+// address turns a pool's URI into one that PostgreSQL's clients read. Its errors show no password, and have what is wrong
+// with the URI as their detail.
 func (r *Router) address(ctx context.Context, uri string, create bool) (string, error) {
 	name, embedded := strings.CutPrefix(uri, embeddedPrefix)
 	switch {
 	case embedded && r.embedded == nil:
-		return "", errors.New("this gateway runs no PostgreSQL of its own")
+		return "", detail("this gateway runs no PostgreSQL of its own")
 	case embedded && !embeddedName.MatchString(name):
-		return "", errors.New("an embedded database's name has up to 48 lower-case letters, digits, - and _, and begins with a letter")
+		return "", detail("an embedded database's name has up to 48 lower-case letters, digits, - and _, and begins with a letter")
 	case embedded:
 		return r.embedded(ctx, name, create)
+	case !strings.Contains(uri, "://"):
+		return "", errors.New("the URI has no scheme") // Zaqar says of those no more than that it cannot connect
 	}
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return "", errors.New("a pool's URI begins with postgres://, postgresql:// or " + embeddedPrefix)
+	if scheme, _, _ := strings.Cut(uri, "://"); scheme != "postgres" && scheme != "postgresql" {
+		return "", detail("a pool's URI begins with postgres://, postgresql:// or " + embeddedPrefix)
 	}
 	if _, err := pgx.ParseConfig(uri); err != nil {
-		return "", errors.New("the URI cannot be read") // the error's own text may quote it
+		return "", detail("the URI cannot be read") // the error's own text may quote it
 	}
 	return uri, nil
+}
+
+// detail is protocol.ErrPoolUnreachable with its reason, in words that a client may see.
+func detail(reason string) error {
+	return &protocol.FaultDetail{Fault: protocol.ErrPoolUnreachable, Detail: reason}
 }
 
 // unreachable is protocol.ErrPoolUnreachable for a URI, in words that a client may see.
@@ -46,7 +53,13 @@ type unreachable struct {
 	cause error
 }
 
-func (e *unreachable) Error() string { return "cannot connect to " + protocol.ShownURI(e.uri) }
+func (e *unreachable) Error() string {
+	text := "cannot connect to " + protocol.ShownURI(e.uri)
+	if reason := protocol.DetailOf(e.cause); reason != "" {
+		text += ": " + reason
+	}
+	return text
+}
 
 // Unwrap returns protocol.ErrPoolUnreachable and the cause.
 func (e *unreachable) Unwrap() []error { return []error{protocol.ErrPoolUnreachable, e.cause} }
@@ -60,4 +73,11 @@ func (r *Router) connect(ctx context.Context, uri string, create bool) (conn *pg
 		return nil, "", &unreachable{uri, fmt.Errorf("connect to the pool: %w", err)}
 	}
 	return conn, address, nil
+}
+
+// isMissing says whether a server has no database of that name (PostgreSQL manual, appendix A).
+func isMissing(err error) bool {
+	const invalidCatalogName = "3D000"
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && refused.Code == invalidCatalogName
 }

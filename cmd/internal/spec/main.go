@@ -45,7 +45,7 @@ func routes() []spec.Route {
 			row.AnswerType = "application/json-home"
 		}
 		if r.Stream {
-			row.AnswerType = "text/event-stream"
+			row.AnswerType = spec.EventStream
 		}
 		list = append(list, row)
 	}
