@@ -35,7 +35,8 @@ type QueueBackend interface {
 	DeleteQueue(ctx context.Context, key protocol.QueueKey) error
 	// UpdateQueue replaces a queue's metadata by what update makes of them, and returns the queue as it is then. No other
 	// change comes between. An error of update is returned as it is and changes nothing; protocol.ErrNoQueue for a missing
-	// queue. update may be called more than once.
+	// queue; protocol.ErrNoFlavor, with its name as the detail, and ErrFlavorElsewhere, ErrDeadLetterPool: the queue stays
+	// where it is. update may be called more than once.
 	UpdateQueue(ctx context.Context, key protocol.QueueKey, update func(metadata []byte) ([]byte, error)) (*protocol.Queue, error)
 	// Queues lists a project's queues in the order of their names.
 	Queues(ctx context.Context, page protocol.QueuePage) ([]protocol.Queue, error)
@@ -140,7 +141,7 @@ type PoolBackend interface {
 	DeletePool(ctx context.Context, name string) error
 
 	// CreateFlavor makes a flavor, or replaces one of that name. It returns protocol.ErrNoPool when it names a pool that
-	// does not exist; the error's text names it.
+	// does not exist, with its name as the detail.
 	CreateFlavor(ctx context.Context, flavor protocol.Flavor) error
 	// Flavor returns protocol.ErrNoFlavor for a missing one.
 	Flavor(ctx context.Context, name string) (*protocol.Flavor, error)

@@ -155,7 +155,7 @@ func (c Config) Check() error {
 		{c.MaxOutstandingBytes >= 1<<10, "MaxOutstandingBytes must be at least 1 KiB"},
 		{c.MaxReplyBytes >= 1<<10, "MaxReplyBytes must be at least 1 KiB"},
 		{c.MaxFetches >= 1, "MaxFetches must be at least 1"},
-		{c.MemoryBudget >= 2*int64(c.Limits.MaxFrameBytes), "MemoryBudget must be at least two frames of the largest size"},
+		{c.MemoryBudget >= 2*int64(c.Limits.MaxFrameBytes), "MemoryBudget must be at least twice MaxFrameBytes"},
 		{c.SessionAllowance >= smallFrame, "SessionAllowance must be at least 4 KiB"},
 		{c.PressureTimeout >= shortest, "PressureTimeout must be at least 10 ms"},
 		{c.MinFrameRate >= 1, "MinFrameRate must be at least 1 byte per second"},

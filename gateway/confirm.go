@@ -2,7 +2,7 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -20,6 +20,10 @@ func (g *Gateway) subscriptionConfirm(c *call) {
 	f := &c.req.Fields
 	err := protocol.ErrNoSubscription // what is no UUID is the id of none
 	if id, parseErr := uuid.Parse(f.SubscriptionID); parseErr == nil {
+		if f.Confirmed && !g.mayConfirm(c, id) {
+			c.fail(errNotTheSubscriber)
+			return
+		}
 		err = subscriptionError(g.backend.ConfirmSubscription(c.context(), c.key(), id, f.Confirmed))
 	}
 	if err != nil {
@@ -27,6 +31,24 @@ func (g *Gateway) subscriptionConfirm(c *call) {
 		return
 	}
 	c.answer(204, subscriptionConfirmed{f.Confirmed})
+}
+
+// errNotTheSubscriber answers who confirms in somebody else's place.
+var errNotTheSubscriber = &protocol.Error{
+	Status: 403, Kind: protocol.KindAction, Code: "not_the_subscriber",
+	Exception: "Only the subscriber can confirm: by the signed URL in the request for confirmation that was sent to it. An administrator can, too.",
+	Text:      "Not authorized",
+}
+
+// mayConfirm says whether the call comes from the subscriber, as far as it matters: it then presents the signed URL that
+// only the subscriber was sent. A URL of queue_share does not do, for whoever subscribes somebody can make one. That the
+// signature is good was checked when the call came in.
+func (g *Gateway) mayConfirm(c *call, id uuid.UUID) bool {
+	if !g.confirms() || c.req.IsAdmin() {
+		return true
+	}
+	s := &c.req.Signature
+	return s.Signature != "" && slices.Contains(strings.Split(s.Paths, ","), subscriptionConfirmPath(c.key(), id))
 }
 
 type subscriptionConfirmed struct{ confirmed bool }
@@ -44,21 +66,9 @@ func (subscriptionConfirmed) resource(x *exchange) {
 	x.empty(204)
 }
 
-// What is stored of each durable subscriber has a bound, because a gateway may deliver for very many. Bytes.
-const (
-	maxSubscriber = 2000 // the database's index takes little more
-	maxOptions    = 64 << 10
-)
-
 // checkSubscriber says what is wrong with a durable subscriber beyond its scheme, or with its options; nil for nothing.
 // Zaqar takes any and writes to its log what it cannot send; here whoever subscribes is told.
 func (g *Gateway) checkSubscriber(subscriber string, options []byte) *protocol.Error {
-	switch {
-	case len(subscriber) > maxSubscriber:
-		return subscriberError(fmt.Sprintf("The subscriber may have %d bytes at most.", maxSubscriber))
-	case len(options) > maxOptions:
-		return subscriberError(fmt.Sprintf("The options of a subscription may have %d bytes at most.", maxOptions))
-	}
 	scheme, _, _ := strings.Cut(subscriber, ":")
 	check := g.checkWebhook
 	if strings.EqualFold(scheme, "mailto") {

@@ -46,6 +46,7 @@ var faults = []fault{
 	{protocol.ErrSubscriptionExists, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
 		return protocol.ErrorSubscriptionExists(req)
 	}},
+	{protocol.ErrTooManyConfirmations, tooManyConfirmations},
 	{protocol.ErrDeadLetterPool, func(_ *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
 		return &protocol.Error{
 			Status: 400, Kind: protocol.KindAction, Code: "dead_letter_pool", Cause: err,
@@ -99,6 +100,14 @@ func (g *Gateway) wireError(c *call, err error) *protocol.Error {
 		g.log.Error().Err(err).Str("action", c.req.ActionName).Msg("action failed")
 	}
 	return e
+}
+
+// tooManyConfirmations: whoever subscribes others again and again has to wait.
+func tooManyConfirmations(_ *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
+	return &protocol.Error{
+		Status: 429, Kind: protocol.KindAction, Code: "too_many_confirmations", Outcome: protocol.OutcomeNothing,
+		Exception: "As many requests for confirmation as may be sent in an hour were sent " + protocol.DetailOf(err) + ".",
+	}
 }
 
 // claimMissing: deleting a message with a claim that is over is the client's fault, asking for the claim is not.

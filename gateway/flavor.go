@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"slices"
 
@@ -43,17 +42,7 @@ func (g *Gateway) flavorRefused(c *call, err error) *protocol.Error {
 	if !errors.Is(err, protocol.ErrNoPool) {
 		return g.wireError(c, err)
 	}
-	return protocol.ErrorFlavorPoolMissing(&c.req, g.missingPool(c.context(), c.req.Fields.PoolList)).WithCause(err)
-}
-
-// missingPool is the first of names that is no pool; the first of all if they have come to be meanwhile.
-func (g *Gateway) missingPool(ctx context.Context, names []string) string {
-	for _, name := range names {
-		if _, err := g.backend.Pool(ctx, name); errors.Is(err, protocol.ErrNoPool) {
-			return name
-		}
-	}
-	return names[0]
+	return protocol.ErrorFlavorPoolMissing(&c.req, protocol.DetailOf(err)).WithCause(err)
 }
 
 // flavorGet handles flavor_get.

@@ -36,9 +36,13 @@ func (a healthFound) write(w *protocol.Writer) {
 
 func writePoolHealth(w *protocol.Writer, p *protocol.PoolHealth) {
 	counted := p.Total >= 0
-	w.BeginMap(2 + countIf(counted))
+	w.BeginMap(2 + countIf(counted) + countIf(p.Ref != ""))
 	w.Key("storage_reachable")
 	w.Bool(p.Reachable)
+	if p.Ref != "" {
+		w.Key("ref")
+		w.String(p.Ref)
+	}
 	w.Key("operation_status")
 	w.BeginMap(len(p.Operations))
 	for i := range p.Operations {

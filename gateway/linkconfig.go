@@ -30,13 +30,13 @@ const minSigningKey = 16
 func (c LinkConfig) Check() error {
 	var faults []error
 	if c.SigningKey != "" && len(c.SigningKey) < minSigningKey {
-		faults = append(faults, fmt.Errorf("links: SigningKey (signing-key) must have at least %d bytes", minSigningKey))
+		faults = append(faults, fmt.Errorf("links: SigningKey must have at least %d bytes", minSigningKey))
 	}
 	if err := checkPublicURL(c.PublicURL); err != nil {
 		faults = append(faults, err)
 	}
 	if c.RequireConfirmation && c.PublicURL == "" {
-		faults = append(faults, errors.New("links: RequireConfirmation (require-confirmation) needs PublicURL (public-url): those who are asked get a link"))
+		faults = append(faults, errors.New("links: RequireConfirmation needs PublicURL: those who are asked get a link"))
 	}
 	return errors.Join(faults...)
 }
@@ -48,7 +48,7 @@ func checkPublicURL(text string) error {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("links: PublicURL (public-url) %q is not like https://mq.example.com: http or https, a host, and perhaps a path", text)
+		return fmt.Errorf("links: PublicURL %q is not like https://mq.example.com: http or https, a host, and perhaps a path", text)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func (b *poolBackend) CreateFlavor(_ context.Context, flavor protocol.Flavor) er
 func (b *poolBackend) putFlavor(flavor protocol.Flavor) error {
 	for _, name := range flavor.Pools {
 		if _, ok := b.pools[name]; !ok {
-			return fmt.Errorf("flavor: pool %s: %w", name, protocol.ErrNoPool)
+			return fmt.Errorf("flavor: %w", &protocol.FaultDetail{Fault: protocol.ErrNoPool, Detail: name})
 		}
 	}
 	b.flavors[flavor.Name] = flavor

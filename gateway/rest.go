@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -164,22 +163,28 @@ func (x *exchange) json(status int, body func(*protocol.Writer)) {
 // fault answers with an error.
 func (x *exchange) fault(e *protocol.Error) {
 	title, description := e.REST()
-	x.refuse(e.Status, title, description)
+	x.tell(e, title, description)
 	if e.RetryAfter > 0 {
-		x.header("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+		x.header("Retry-After", strconv.FormatInt(e.RetrySeconds(), 10))
 	}
 }
 
 // refuse answers with an error's title and description, of which the latter may be "".
 func (x *exchange) refuse(status int, title, description string) {
-	x.json(status, func(w *protocol.Writer) {
-		w.BeginMap(1 + countIf(description != ""))
+	x.tell(&protocol.Error{Status: status}, title, description)
+}
+
+// tell writes the body of an error.
+func (x *exchange) tell(e *protocol.Error, title, description string) {
+	x.json(e.Status, func(w *protocol.Writer) {
+		w.BeginMap(1 + countIf(description != "") + e.Hints())
 		w.Key("title")
 		w.String(title)
 		if description != "" {
 			w.Key("description")
 			w.String(description)
 		}
+		e.WriteHints(w)
 		w.EndMap()
 	})
 	x.vary("Accept")

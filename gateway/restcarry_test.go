@@ -118,7 +118,8 @@ func TestTooManyRequests(t *testing.T) {
 				first <- a
 			}()
 			held := soon(t, g.backend.posts)
-			if a := g.ask(t, "GET", "/v2/queues/q", ""); a.status != 503 || a.header.Get("Retry-After") != "1" {
+			if a := g.ask(t, "GET", "/v2/queues/q", ""); a.status != 503 || a.header.Get("Retry-After") != "1" ||
+				!strings.HasSuffix(a.body, `,"retry_after":1,"outcome":"nothing"}`) {
 				t.Errorf("beyond the bound: %v", a)
 			}
 			waiter := held.Waiter
@@ -154,10 +155,16 @@ func TestBlockedRequestsWaitTheirTurn(t *testing.T) {
 		}()
 	}
 	soon(t, begun)
+	unknown := 0 // what has begun may have happened
 	for range 3 {
-		if a := soon(t, answers); a.status != 503 {
+		a := soon(t, answers)
+		if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, `"retry_after":`) {
 			t.Errorf("%v", a)
 		}
+		unknown += strings.Count(a.body, `"outcome":"unknown"`)
+	}
+	if unknown != 1 {
+		t.Errorf("the outcome of %d is unknown", unknown)
 	}
 	if len(begun) > 0 {
 		t.Error("a second one has begun")

@@ -228,7 +228,7 @@ func writeSubscription(w *protocol.Writer, sub *protocol.Subscription) {
 	w.Key("source")
 	w.String(sub.Queue.ShownName())
 	w.Key("subscriber")
-	w.String(sub.Subscriber)
+	w.String(protocol.ShownSubscriber(sub.Subscriber))
 	w.Key("ttl")
 	w.Int(int64(sub.TTL))
 	w.Key("age")

@@ -23,7 +23,11 @@ func (g *Gateway) subscriptionUpdate(c *call) {
 	}
 	change := protocol.SubscriptionChange{Options: f.Options}
 	subscriber := sub.Subscriber
-	if f.Set.Has(protocol.FieldSubscriber) {
+	if f.Set.Has(protocol.FieldSubscriber) && !sameSubscriber(f.Subscriber, sub) {
+		if g.confirms() {
+			c.fail(errConfirmedSubscriber)
+			return
+		}
 		subscriber = f.Subscriber
 		change.Subscriber = &f.Subscriber
 	}
@@ -39,6 +43,19 @@ func (g *Gateway) subscriptionUpdate(c *call) {
 		return
 	}
 	c.answer(204, subscriptionUpdated(f.SubscriptionID))
+}
+
+// errConfirmedSubscriber answers who wants to lead a subscription elsewhere: the link by which the old subscriber
+// confirmed would confirm for the new one.
+var errConfirmedSubscriber = &protocol.Error{
+	Status: 409, Kind: protocol.KindAction, Code: "confirmed_subscriber",
+	Exception: "Where subscribers have to confirm, the subscriber of a subscription cannot be changed: delete it and make another one.",
+}
+
+// sameSubscriber says whether a subscriber that was sent is the one that sub has. Who sends back what it was shown, without
+// the password, changes nothing.
+func sameSubscriber(sent string, sub *protocol.Subscription) bool {
+	return sent == sub.Subscriber || sent == protocol.ShownSubscriber(sub.Subscriber)
 }
 
 type subscriptionUpdated string

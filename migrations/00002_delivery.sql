@@ -2,11 +2,13 @@
 
 -- What whoever changes a subscription writes. version grows with every change that its deliverer has to see.
 -- must_confirm: its subscriber was to be asked for confirmation when it was made, and is again under a new address.
+-- asked_at is when that was last ordered.
 -- secrets sign a webhook's requests, the newest first; each is valid until the time of the same place in
 -- secrets_until, the newest for ever. Empty in a socket's subscription.
 ALTER TABLE subscription
     ADD COLUMN version       bigint NOT NULL DEFAULT 0,
     ADD COLUMN must_confirm  boolean NOT NULL DEFAULT false,
+    ADD COLUMN asked_at      timestamptz NOT NULL DEFAULT '-infinity',
     ADD COLUMN secrets       bytea[] NOT NULL DEFAULT '{}',
     ADD COLUMN secrets_until timestamptz[] NOT NULL DEFAULT '{}',
     -- It was never used. A gateway of the version before, which does not know that a durable subscription needs a row
@@ -38,6 +40,15 @@ CREATE TABLE delivery (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX delivery_lease ON delivery (active, lease_until);
+
+-- How many requests for confirmation may still be sent until then: to an address, or on behalf of a project, of which the
+-- key is a hash. It outlives the subscriptions, for else they would be made and deleted again and again.
+CREATE TABLE confirmation_quota (
+    key        bytea PRIMARY KEY,
+    remaining  integer NOT NULL,
+    until      timestamptz NOT NULL
+);
+CREATE INDEX confirmation_quota_until ON confirmation_quota (until);
 
 -- Messages that could not be delivered. A subscriber has a bounded number of them, the latest.
 CREATE TABLE dead_delivery (
@@ -81,7 +92,7 @@ ON CONFLICT (queue_id) DO UPDATE SET observed_until = EXCLUDED.observed_until
     WHERE w.observed_until < EXCLUDED.observed_until;
 
 -- +goose Down
-DROP TABLE dead_delivery, delivery;
+DROP TABLE dead_delivery, delivery, confirmation_quota;
 DROP INDEX subscription_durable;
-ALTER TABLE subscription DROP COLUMN version, DROP COLUMN must_confirm, DROP COLUMN secrets, DROP COLUMN secrets_until,
+ALTER TABLE subscription DROP COLUMN version, DROP COLUMN must_confirm, DROP COLUMN asked_at, DROP COLUMN secrets, DROP COLUMN secrets_until,
     ADD COLUMN cursor bigint;

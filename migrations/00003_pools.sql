@@ -29,12 +29,14 @@ CREATE INDEX pool_flavor ON pool (flavor) WHERE flavor IS NOT NULL;
 -- pool_id says where a queue is; NULL: in this database. The default pool has a row for every queue, and its identity
 -- column gives the ids of all. Of a queue that is elsewhere, metadata is a copy, good enough to make its row there if
 -- that was left half done. flavor and dead_letter_queue repeat what the metadata say. A queue that is elsewhere is
--- marked with removed_at before it is removed there, and its row goes last.
+-- marked with removed_at before it is removed there, and its row goes last. tentative says that nobody but who placed it
+-- has tried to make it there: until that is done, its place may be taken back.
 ALTER TABLE queue
     ADD COLUMN pool_id bigint REFERENCES pool (id),
     ADD COLUMN flavor text COLLATE "C" REFERENCES flavor (name),
     ADD COLUMN dead_letter_queue text COLLATE "C",
-    ADD COLUMN removed_at timestamptz;
+    ADD COLUMN removed_at timestamptz,
+    ADD COLUMN tentative boolean NOT NULL DEFAULT false;
 CREATE INDEX queue_pool ON queue (pool_id) WHERE pool_id IS NOT NULL;
 CREATE INDEX queue_flavor ON queue (flavor) WHERE flavor IS NOT NULL;
 CREATE INDEX queue_dead_letter_queue ON queue (project, dead_letter_queue) WHERE dead_letter_queue IS NOT NULL;
@@ -62,5 +64,6 @@ CREATE INDEX placed_queue_dropped ON placed_queue (dropped_at) WHERE dropped_at 
 
 -- +goose Down
 DROP TABLE placed_queue, queue_home;
-ALTER TABLE queue DROP COLUMN pool_id, DROP COLUMN flavor, DROP COLUMN dead_letter_queue, DROP COLUMN removed_at;
+ALTER TABLE queue DROP COLUMN pool_id, DROP COLUMN flavor, DROP COLUMN dead_letter_queue, DROP COLUMN removed_at,
+    DROP COLUMN tentative;
 DROP TABLE pool, flavor, installation;

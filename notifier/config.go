@@ -48,7 +48,7 @@ func (c *Config) Check() error {
 	case c.ListenURL == "":
 		return errors.New("notifier: no database URL")
 	case c.Channel == "" || len(c.Channel) > 63:
-		return errors.New("notifier: the channel's name must have 1 to 63 bytes")
+		return errors.New("notifier: Channel must have 1 to 63 bytes")
 	case c.MaxPending < 1:
 		return errors.New("notifier: the number of pending hints must be at least 1")
 	case c.Timeout <= 0 || c.CheckInterval <= 0 || c.HelloInterval <= 0:

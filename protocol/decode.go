@@ -42,6 +42,8 @@ type decoder struct {
 	// wanted are the fields of the body that are read, unknown is the first that is not.
 	wanted  FieldSet
 	unknown string
+	// claimOfTopic says that an action on a claim names a topic.
+	claimOfTopic bool
 	// bodyAt is where the body's value starts, -1 without one; bodyRead says that its fields were read.
 	bodyAt   int
 	bodyRead bool
@@ -350,6 +352,9 @@ func (d *decoder) unknownField(key string) {
 	if d.unknown == "" {
 		d.unknown = key
 	}
+	if key == "topic_name" && strings.HasPrefix(d.req.Action.Name, "claim_") {
+		d.claimOfTopic = true
+	}
 	d.skip()
 }
 
@@ -364,6 +369,9 @@ func (d *decoder) verdict() *Error {
 	}
 	if d.schema || d.headers&r.Action.headers != r.Action.headers || !r.Fields.named().Has(r.Action.Required) ||
 		d.bodyAt < 0 && !r.Action.bodyless {
+		if d.claimOfTopic {
+			return errTopicClaim
+		}
 		return errSchema
 	}
 	if r.Fields.Set.Has(FieldQueueName | FieldTopicName) {

@@ -21,6 +21,9 @@ var (
 	ErrNoSubscription = errors.New("subscription does not exist")
 	// ErrSubscriptionExists: that subscriber has a subscription to that queue already.
 	ErrSubscriptionExists = errors.New("subscription exists")
+	// ErrTooManyConfirmations: the address, or the project, has had as many requests for confirmation as it may have in an
+	// hour; nothing was changed. Its detail says which of them.
+	ErrTooManyConfirmations = errors.New("too many requests for confirmation")
 	// ErrNoPool: the pool does not exist.
 	ErrNoPool = errors.New("pool does not exist")
 	// ErrPoolExists: another pool has that URI, or that database is a pool already, here or of another installation.

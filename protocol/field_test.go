@@ -70,8 +70,13 @@ func TestDecodeTopics(t *testing.T) {
 			t.Errorf("%s: %s, want %s", frame, got, want)
 		}
 	}
-	if _, err := decodeBoth(t, framed("claim_create", `{"topic_name":"t"}`)); err != errSchema {
-		t.Errorf("a claim on a topic: %v", err)
+	for _, action := range []string{"claim_create", "claim_get", "claim_update", "claim_delete"} {
+		if _, err := decodeBoth(t, framed(action, `{"x":1,"topic_name":"t"}`)); err != errTopicClaim {
+			t.Errorf("%s on a topic: %v", action, err)
+		}
+	}
+	if _, err := decodeBoth(t, framed("queue_get", `{"topic_name":"t"}`)); err != errSchema {
+		t.Errorf("a queue that is a topic: %v", err)
 	}
 }
 

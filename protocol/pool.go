@@ -54,6 +54,8 @@ type Health struct {
 type PoolHealth struct {
 	Name      string
 	Reachable bool
+	// Ref is what to look for in the log when the pool is not reachable; "" if it is.
+	Ref string
 	// Operations are real operations, in the order in which they were tried; none when the pool is not reachable.
 	Operations []OperationHealth
 	// Free, Claimed and Total count the pool's messages; -1 if they could not be counted.

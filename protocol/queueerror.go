@@ -7,6 +7,7 @@ var (
 	errTopicName = actionError(400, "topic_name", "",
 		"Topic names may only contain ASCII letters, digits, underscores, and dashes.").told(titleTopic, textIdentification("topic"))
 	errQueueAndTopic   = actionError(400, "queue_and_topic", "", "Either queue_name or topic_name names what is meant, not both.")
+	errTopicClaim      = actionError(400, "topic_claim", "", "Topics have no claims: who wants a topic's messages subscribes to it.")
 	errWaitWithoutID   = actionError(400, "wait_without_id", "", `A frame that waits needs an "id": replies to frames without one keep their order.`)
 	errNothingToUpdate = actionError(400, "nothing_to_update", "", "One of subscriber, ttl or options needs to be specified.")
 )

@@ -78,11 +78,9 @@ func AppendError(w *Writer, req *Request, e *Error) {
 }
 
 func appendErrorBody(w *Writer, e *Error) {
-	n := 1
-	for _, more := range []bool{e.Kind == KindAction, e.RetryAfter > 0, e.Outcome != ""} {
-		if more {
-			n++
-		}
+	n := 1 + e.Hints()
+	if e.Kind == KindAction {
+		n++
 	}
 	w.BeginMap(n)
 	if e.Kind == KindAction {
@@ -95,13 +93,33 @@ func appendErrorBody(w *Writer, e *Error) {
 	} else {
 		w.String(e.Text)
 	}
+	e.WriteHints(w)
+	w.EndMap()
+}
+
+// RetrySeconds is RetryAfter as it is sent: in whole seconds, rounded up.
+func (e *Error) RetrySeconds() int64 { return int64((e.RetryAfter + time.Second - 1) / time.Second) }
+
+// Hints is how many members WriteHints writes.
+func (e *Error) Hints() (n int) {
+	if e.RetryAfter > 0 {
+		n++
+	}
+	if e.Outcome != "" {
+		n++
+	}
+	return n
+}
+
+// WriteHints writes when to try again and what became of the change, where those are set, into the object that tells the
+// error: it is the same in frames and in REST.
+func (e *Error) WriteHints(w *Writer) {
 	if e.RetryAfter > 0 {
 		w.Key("retry_after")
-		w.Int(int64((e.RetryAfter + time.Second - 1) / time.Second))
+		w.Int(e.RetrySeconds())
 	}
 	if e.Outcome != "" {
 		w.Key("outcome")
 		w.String(e.Outcome)
 	}
-	w.EndMap()
 }

@@ -159,6 +159,9 @@ var restCases = []restCase{
 	{"flavor, no pools", "flavor_create", flavor, "", `{}`, titleBody, "'pool_list' is a required property"},
 	{"flavor, empty", "flavor_create", flavor, "", `{"pool_list": []}`, titleCreate, "A flavor needs at least one pool."},
 	{"flavor, a text", "flavor_update", flavor, "", `{"pool_list": "p1"}`, titleBody, "'p1' is not of type 'array'"},
+	{"flavor, a number", "flavor_create", flavor, "", `{"pool_list": ["p1", 1 ]}`, titleBody, "1 is not of type 'string'"},
+	{"flavor, a list", "flavor_update", flavor, "", `{"pool_list": [ ["p1"]]}`, titleBody, `["p1"] is not of type 'string'`},
+	{"flavor, null", "flavor_update", flavor, "", `{"pool_list": [null]}`, titleBody, "None is not of type 'string'"},
 	{"flavor, nothing", "flavor_update", flavor, "", `{"x": 1}`, titleBody, "`pool_list` needs to be specified"},
 }
 

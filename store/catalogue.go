@@ -42,12 +42,14 @@ func (c *Catalogue) Identify(ctx context.Context) (id uuid.UUID, err error) {
 	return id, nil
 }
 
-const sqlPlaceOf = `SELECT id, pool_id, metadata, removed_at IS NOT NULL FROM queue WHERE project = $1 AND name = $2`
+const sqlPlaceOf = `
+SELECT id, pool_id, metadata, removed_at IS NOT NULL, tentative FROM queue WHERE project = $1 AND name = $2`
 
 // PlaceOf returns where a queue is, and whether it is to be removed there. It returns protocol.ErrNoQueue.
 func (c *Catalogue) PlaceOf(ctx context.Context, key protocol.QueueKey) (placed Placed, removed bool, err error) {
 	var pool *int64
-	err = c.s.pool.QueryRow(ctx, sqlPlaceOf, key.Project, key.Name).Scan(&placed.ID, &pool, &placed.Metadata, &removed)
+	err = c.s.pool.QueryRow(ctx, sqlPlaceOf, key.Project, key.Name).Scan(&placed.ID, &pool, &placed.Metadata, &removed,
+		&placed.Tentative)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return placed, false, protocol.ErrNoQueue
@@ -107,11 +109,11 @@ func (c *Catalogue) Bonds(ctx context.Context, key protocol.QueueKey, metadata [
 }
 
 const sqlPlace = `
-INSERT INTO queue (project, name, metadata, dead_letter, flavor, dead_letter_queue, pool_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project, name) DO NOTHING RETURNING id`
+INSERT INTO queue (project, name, metadata, dead_letter, flavor, dead_letter_queue, pool_id, tentative)
+VALUES ($1, $2, $3, $4, $5, $6, $7, true) ON CONFLICT (project, name) DO NOTHING RETURNING id`
 
-// Place notes that a queue is in a pool, not the default one. It returns id 0 if there is a queue of that name already.
-// Errors: protocol.ErrNoFlavor, ErrNoPool.
+// Place notes that a queue is in a pool, not the default one, where the caller is to make it next: see TakeBack. It returns
+// id 0 if there is a queue of that name already. Errors: protocol.ErrNoFlavor, ErrNoPool.
 func (c *Catalogue) Place(ctx context.Context, key protocol.QueueKey, metadata []byte, pool int64) (id int64, err error) {
 	info := newQueueInfo(0, key, metadata, 0)
 	err = c.s.pool.QueryRow(ctx, sqlPlace, key.Project, key.Name, metadata, info.deadLetters(), notEmpty(info.flavor),
@@ -125,6 +127,34 @@ func (c *Catalogue) Place(ctx context.Context, key protocol.QueueKey, metadata [
 		return 0, fmt.Errorf("place queue: %w", c.s.classifyWrite(unknownFlavor(err, info)))
 	}
 	return id, nil
+}
+
+const (
+	sqlKeep     = `UPDATE queue SET tentative = false WHERE id = $1 AND removed_at IS NULL`
+	sqlTakeBack = `DELETE FROM queue WHERE id = $1 AND tentative AND removed_at IS NULL`
+)
+
+// Keep says that another than who placed a queue is about to make it where it was placed: its place is not taken back any
+// more. It returns protocol.ErrNoQueue if that has happened already.
+func (c *Catalogue) Keep(ctx context.Context, id int64) error {
+	tag, err := c.s.pool.Exec(ctx, sqlKeep, id)
+	switch {
+	case err != nil:
+		return fmt.Errorf("keep place: %w", c.s.classifyWrite(err))
+	case tag.RowsAffected() == 0:
+		return protocol.ErrNoQueue
+	}
+	return nil
+}
+
+// TakeBack undoes Place. It is for its caller alone, whose only attempt to make the queue has failed for certain; it does
+// nothing when somebody else has begun to make it. Nothing of the queue is in the pool then, nor will it ever be: who makes
+// a queue calls Keep first.
+func (c *Catalogue) TakeBack(ctx context.Context, id int64) error {
+	if _, err := c.s.pool.Exec(ctx, sqlTakeBack, id); err != nil {
+		return fmt.Errorf("take place back: %w", c.s.classifyWrite(err))
+	}
+	return nil
 }
 
 const sqlCopyMetadata = `

@@ -29,6 +29,8 @@ var cataloguePlans = []pinnedPlan{
 	{"subscriptions of", sqlSubscriptionsOf, []string{"queue_project_name_key", "queue_home_pkey"}},
 	{"extend home", sqlExtendHome, []string{"queue_home_pkey"}},
 	{"expired homes", sqlExpiredHomes, []string{"queue_home_expiry", "Tid Scan"}},
+	{"keep place", sqlKeep, []string{"queue_pkey"}},
+	{"take place back", sqlTakeBack, []string{"queue_pkey"}},
 	{"remove", sqlRemove, []string{"queue_pkey"}},
 	{"removals", sqlRemovals, []string{"queue_removed"}},
 	{"removed", sqlRemoved, []string{"queue_pkey"}},

@@ -10,6 +10,8 @@ var deliveryPlans = []pinnedPlan{
 	{"create", durableCreateSQL, []string{"queue_seq_pkey", "subscription_", "gateway_pkey"}},
 	{"existing", subscriptionOfSQL, []string{"subscription_"}},
 	{"confirm again", confirmAgainSQL, []string{"subscription_pkey", "delivery_pkey"}},
+	{"count confirmations", confirmationsSQL, []string{"confirmation_quota_pkey"}},
+	{"old quotas", sqlOldQuotas, []string{"confirmation_quota_until", "confirmation_quota_pkey"}},
 	{"update", updateSQL, []string{"subscription_pkey", "delivery_pkey", "queue_project_name_key"}},
 	{"confirm", confirmSQL, []string{"subscription_pkey", "delivery_pkey"}},
 	{"secrets", secretsSQL, []string{"subscription_pkey"}},
@@ -66,6 +68,7 @@ func TestDeliveryPlans(t *testing.T) {
 	w.fillDurable(20_000)
 	w.exec(`INSERT INTO dead_delivery (subscription_id, queue_id, n, inbox, ttl, codec, attempts, reason, expires_at, body)
 		SELECT subscription_id, 1, i, false, 60, 0, 1, '', now() + i * interval '1 s', '' FROM delivery, generate_series(1, 3) i`)
+	w.exec(`INSERT INTO confirmation_quota SELECT sha256(int4send(i)), 1, now() + i * interval '1 s' FROM generate_series(-10, 20000) i`)
 	w.exec(`ANALYZE`)
 	t.Run("full", func(t *testing.T) { explain(t, true) })
 }

@@ -45,6 +45,8 @@
 //     Who has one waits for nothing but the flusher, which takes the next queue's counter: and nobody who has a counter
 //     waits for a row of the flusher's.
 //
+// Rows of confirmation_quota are taken sorted, in a transaction of their own.
+//
 // Purging and deleting a queue touch no row but the queue's and its counter's; the sweeper removes the messages.
 // The tests fail when PostgreSQL reports a deadlock.
 //

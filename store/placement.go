@@ -12,10 +12,13 @@ import (
 
 // Placement says where queues are, for a store that is one of several pools. Its methods may be called concurrently.
 type Placement interface {
-	// Place says where a queue is. One that is missing gets a place with create: it is chosen by metadata and noted in
-	// the catalogue, unless it is the default pool, whose store makes the queue itself. Errors: protocol.ErrNoQueue (only
-	// without create), ErrNoFlavor, ErrNoRoom, ErrUnavailable.
+	// Place says where a queue is. One that is missing gets a place with create: it is chosen by metadata, noted in the
+	// catalogue, and the queue made there, unless it is the default pool, whose store makes the queue itself. Errors:
+	// protocol.ErrNoQueue (only without create), ErrNoFlavor, ErrNoRoom, ErrUnavailable, ErrOutcomeUnknown.
 	Place(ctx context.Context, key protocol.QueueKey, metadata []byte, create bool) (Placed, error)
+	// Keep comes before a queue whose place is Tentative is made. It returns protocol.ErrNoQueue if its place was taken
+	// back.
+	Keep(ctx context.Context, id int64) error
 	// Hint says that there is a pool with that id or, with 0, that the pools may have changed. It must not block.
 	Hint(pool int64)
 	// Follow takes over an operation whose queue is elsewhere, a *protocol.Post, *protocol.ClaimOp or *protocol.DeleteOp
@@ -31,8 +34,10 @@ type Placed struct {
 	ID int64
 	// Metadata are those with which the queue is to be made in its pool, if it is not there yet.
 	Metadata []byte
-	// New says that this very call has given the queue its place.
+	// New says that this very call has given the queue its place and made it there.
 	New bool
+	// Tentative says that the place may be taken back: see Placement.Keep.
+	Tentative bool
 }
 
 // ElsewhereError says that a queue is in another pool than the one whose store was asked; nothing was done. To callers

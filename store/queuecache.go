@@ -327,12 +327,20 @@ func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata [
 	case s.cfg.PoolID == 0:
 		info, err = s.insertQueue(ctx, key, metadata)
 		return info, true, err
+	case placed.New:
+		return newQueueInfo(placed.ID, key, placed.Metadata, s.cfg.DefaultMessageTTL), true, nil
+	case placed.Tentative:
+		if err := s.placement.Keep(ctx, placed.ID); errors.Is(err, protocol.ErrNoQueue) {
+			return nil, false, nil
+		} else if err != nil {
+			return nil, false, fmt.Errorf("make queue: %w", err)
+		}
 	}
 	made, err := s.Adopt(ctx, key, placed.ID, placed.Metadata)
 	if err != nil || !made {
 		return nil, false, err
 	}
-	return newQueueInfo(placed.ID, key, placed.Metadata, s.cfg.DefaultMessageTTL), placed.New, nil
+	return newQueueInfo(placed.ID, key, placed.Metadata, s.cfg.DefaultMessageTTL), false, nil
 }
 
 // insertQueue makes a queue of the default pool; nil without an error if there is one of that name.

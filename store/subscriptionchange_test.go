@@ -81,7 +81,7 @@ func TestUpdateSubscriber(t *testing.T) {
 func TestConfirm(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, key, ctx := w.store("", still), newKey(), t.Context()
+	s, key, ctx := w.store("", func(c *Config) { still(c); c.Deliveries.ConfirmationPause = 0 }), newKey(), t.Context()
 	sub := &protocol.Subscription{Queue: key, Subscriber: "http://one/", TTL: 600, Options: []byte(`{"a":1}`)}
 	wantErr(t, "create", s.CreateSubscription(ctx, sub, true), nil)
 	d := w.lease(s, sub.ID)

@@ -43,9 +43,9 @@ WITH counter AS MATERIALIZED (
 		AND NOT (` + liveSubscriptionSQL + `) RETURNING 1
 ), made AS (
 	INSERT INTO subscription (id, project, queue_name, subscriber, ttl, expires_at, options, confirmed, must_confirm,
-		secrets, secrets_until)
+		asked_at, secrets, secrets_until)
 	SELECT $1::uuid, $2::text, $3::text, $4::text, $5::int, now() + $5::int * interval '1 s', $6::bytea, $10::boolean,
-		$9::boolean, ARRAY[$8::bytea], ARRAY['infinity'::timestamptz]
+		$9::boolean, CASE WHEN $9 THEN now() ELSE '-infinity'::timestamptz END, ARRAY[$8::bytea], ARRAY['infinity'::timestamptz]
 	FROM counter WHERE (SELECT count(*) FROM over) >= 0
 	ON CONFLICT (project, queue_name, subscriber) DO NOTHING
 	RETURNING id, expires_at, confirmed
@@ -57,15 +57,18 @@ WITH counter AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM counter) > 0, (SELECT count(*) FROM made) > 0`
 
+// subscriptionOfSQL also says whether the subscriber's last request for confirmation was $4 ms ago.
 const subscriptionOfSQL = `
-SELECT s.id, s.confirmed FROM subscription s
+SELECT s.id, s.confirmed, s.asked_at <= now() - $4::bigint * interval '1 ms' FROM subscription s
 WHERE s.project = $1 AND s.queue_name = $2 AND s.subscriber = $3 AND ` + liveSubscriptionSQL
 
-// confirmAgainSQL has the subscriber of a durable subscription asked for confirmation once more.
+// confirmAgainSQL has the subscriber of a durable subscription asked for confirmation once more, unless that was done in
+// the last $2 ms.
 const confirmAgainSQL = `
 WITH asked AS (
-	UPDATE subscription s SET version = s.version + 1, must_confirm = true
-	WHERE s.id = $1 AND s.gateway_id IS NULL AND NOT s.confirmed RETURNING s.id
+	UPDATE subscription s SET version = s.version + 1, must_confirm = true, asked_at = now()
+	WHERE s.id = $1 AND s.gateway_id IS NULL AND NOT s.confirmed AND s.asked_at <= now() - $2::bigint * interval '1 ms'
+	RETURNING s.id
 )
 UPDATE delivery d SET confirm = true, attempts = 0, next_attempt = '-infinity' FROM asked a WHERE d.subscription_id = a.id`
 
@@ -75,7 +78,8 @@ UPDATE delivery d SET confirm = true, attempts = 0, next_attempt = '-infinity' F
 // that is committed after CreateSubscription returns; with confirm, its subscriber is to be asked for confirmation.
 //
 // ErrSubscriptionExists: the subscriber has one to that queue, with its own TTL and options, which stay; sub's ID and
-// Confirmed are then that one's. With confirm, its subscriber is asked again unless it has confirmed.
+// Confirmed are then that one's. With confirm, its subscriber is asked again unless it has confirmed, or was asked within
+// the configured pause. ErrTooManyConfirmations: it cannot be asked, and nothing was made; see admitConfirmation.
 func (s *Store) CreateSubscription(ctx context.Context, sub *protocol.Subscription, confirm bool) error {
 	if sub.ID == uuid.Nil {
 		sub.ID = uuid.New()
@@ -129,6 +133,11 @@ func (s *Store) makeSubscription(ctx context.Context, sub *protocol.Subscription
 		}
 		return err == nil, s.classifyWrite(err)
 	}
+	if confirm {
+		if err := s.admitNew(ctx, sub); err != nil {
+			return false, err
+		}
+	}
 	var there bool
 	err = s.pool.QueryRow(ctx, durableCreateSQL, sub.ID, sub.Queue.Project, sub.Queue.Name, sub.Subscriber, sub.TTL,
 		sub.Options, info.id, newSecret(), confirm, sub.Confirmed).Scan(&there, &made)
@@ -147,23 +156,37 @@ func newSecret() []byte {
 }
 
 // existingSubscription returns ErrSubscriptionExists with the ID and Confirmed of the subscription that is in sub's
-// way, or ErrNoSubscription if there is none any more.
+// way, or ErrNoSubscription if there is none any more. With confirm its subscriber is asked again when it is time.
 func (s *Store) existingSubscription(ctx context.Context, sub *protocol.Subscription, confirm bool) error {
-	var id uuid.UUID
-	var confirmed bool
-	row := s.pool.QueryRow(ctx, subscriptionOfSQL, sub.Queue.Project, sub.Queue.Name, sub.Subscriber)
-	switch err := row.Scan(&id, &confirmed); {
-	case errors.Is(err, pgx.ErrNoRows):
-		return protocol.ErrNoSubscription
-	case err != nil:
-		return s.classify(err)
+	due, err := s.subscriptionOf(ctx, sub)
+	if err != nil {
+		return err
 	}
-	if confirm && !confirmed {
-		if _, err := s.pool.Exec(ctx, confirmAgainSQL, id); err != nil {
+	if confirm && !sub.Confirmed && due {
+		if err := s.admitConfirmation(ctx, sub); err != nil {
+			return err
+		}
+		if _, err := s.pool.Exec(ctx, confirmAgainSQL, sub.ID, s.cfg.Deliveries.ConfirmationPause.Milliseconds()); err != nil {
 			return s.classifyWrite(err)
 		}
 		s.subscriptionsChanged(sub.Queue)
 	}
-	sub.ID, sub.Confirmed = id, confirmed
 	return protocol.ErrSubscriptionExists
+}
+
+// subscriptionOf sets sub's ID and Confirmed to those of the subscription that its subscriber has. due says whether
+// the subscriber may be asked for confirmation again. It returns ErrNoSubscription.
+func (s *Store) subscriptionOf(ctx context.Context, sub *protocol.Subscription) (due bool, err error) {
+	var id uuid.UUID
+	var confirmed bool
+	row := s.pool.QueryRow(ctx, subscriptionOfSQL, sub.Queue.Project, sub.Queue.Name, sub.Subscriber,
+		s.cfg.Deliveries.ConfirmationPause.Milliseconds())
+	switch err := row.Scan(&id, &confirmed, &due); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, protocol.ErrNoSubscription
+	case err != nil:
+		return false, s.classify(err)
+	}
+	sub.ID, sub.Confirmed = id, confirmed
+	return due, nil
 }

@@ -146,6 +146,9 @@ DELETE FROM subscription WHERE id = ANY(ARRAY(
 	sqlExpiredDeadDeliveries = `
 DELETE FROM dead_delivery WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM dead_delivery WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))`
+	sqlOldQuotas = `
+DELETE FROM confirmation_quota WHERE key = ANY(ARRAY(
+    SELECT key FROM confirmation_quota WHERE until <= now() ORDER BY until LIMIT $1 FOR UPDATE SKIP LOCKED))`
 	// Renewals come back to a row for a while; an hour after the last one it is in nobody's way.
 	sqlOldWatches = `
 DELETE FROM queue_watch WHERE queue_id = ANY(ARRAY(
@@ -155,7 +158,7 @@ DELETE FROM queue_watch WHERE queue_id = ANY(ARRAY(
 
 // leftovers removes what is seldom over.
 func (w *sweeper) leftovers(ctx context.Context) error {
-	limited := []string{sqlExpiredSubscriptions, sqlExpiredDeadDeliveries, sqlOldWatches}
+	limited := []string{sqlExpiredSubscriptions, sqlExpiredDeadDeliveries, sqlOldQuotas, sqlOldWatches}
 	if w.s.member.steady() {
 		limited = append(limited, sqlOrphans)
 	}

@@ -34,6 +34,16 @@ func TestPoolCommands(t *testing.T) {
 	}
 	p.do("queue", "create", "q", `{"_flavor": "fast"}`)
 	p.do("message", "post", "q", "1")
+	p.refused("Flavor nope does not exist", "queue", "update", "q", "--set", "_flavor=nope")
+	p.refused("Flavor nope does not exist", "queue", "create", "other", `{"_flavor": "nope"}`)
+	p.do("flavor", "create", "slow", p.pool("beside"))
+	p.refused("Queue q is in none of the pools of flavor slow", "queue", "update", "q", "--set", "_flavor=slow")
+	p.do("flavor", "delete", "slow")
+	p.refused("queues are in it", "pool", "update", "spare", "--uri", "embedded://local/leftover")
+	p.refused("begins with postgres://", "pool", "create", "bad", "mysql://u:hush@h/x")
+	p.refused("lower-case letters", "pool", "create", "bad", "embedded://local/UPPER")
+	p.refused("the database is the gateway's own", "pool", "create", "bad", "embedded://local/postgres")
+	p.do("pool", "delete", "beside")
 	health := p.objects("health")
 	if len(health) != 2 || health[1]["name"] != "spare" {
 		t.Fatalf("health %v", health)
@@ -52,6 +62,13 @@ func TestPoolCommands(t *testing.T) {
 	p.refused("there is no pool spare", "pool", "get", "spare")
 }
 
+// pool makes a pool and returns its name.
+func (p *person) pool(name string) string {
+	p.t.Helper()
+	p.do("pool", "create", name, "embedded://local/"+name)
+	return name
+}
+
 func TestTopicCommands(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, defaults(t).url)
@@ -60,6 +77,7 @@ func TestTopicCommands(t *testing.T) {
 		t.Errorf("update printed %q", out)
 	}
 	p.do("message", "post", "topic:news", "hello")
+	p.refused("Topics have no claims", "claim", "create", "topic:news")
 	if diff := cmp.Diff([]any{"hello"}, bodies(p.objects("message", "list", "topic:news"))); diff != "" {
 		t.Error("list of a topic's messages:", diff)
 	}

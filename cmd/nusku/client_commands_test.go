@@ -124,10 +124,13 @@ var clientCommands = []struct {
 	{line: `subscription update q s --ttl 60`, frames: []string{`subscription_update {"queue_name":"q","subscription_id":"s","ttl":60}`},
 		replies: []string{`204 {}`}, want: "Subscription s updated.\n"},
 	{line: `subscription update q s`, code: exitUsage, want: "nusku: nothing to change: say what with --subscriber, --ttl or --options\n"},
-	{line: `subscription confirm q s`, frames: []string{`subscription_confirm {"queue_name":"q","subscription_id":"s","confirmed":true}`},
+	{line: `subscription confirm q s`, admin: true, frames: []string{`subscription_confirm {"queue_name":"q","subscription_id":"s","confirmed":true}`},
 		replies: []string{`204 {}`}, want: "Subscription s confirmed.\n"},
-	{line: `subscription confirm q s --refuse --json`, frames: []string{`subscription_confirm {"queue_name":"q","subscription_id":"s","confirmed":false}`},
+	{line: `subscription confirm q s --refuse --json`, admin: true, frames: []string{`subscription_confirm {"queue_name":"q","subscription_id":"s","confirmed":false}`},
 		replies: []string{`204 {}`}, want: `{"confirmed":false,"id":"s"}` + "\n"},
+	{line: `subscription confirm q s --refuse`, admin: true, frames: []string{`subscription_confirm {"queue_name":"q","subscription_id":"s","confirmed":false}`},
+		replies: []string{`204 {}`}, want: "Subscription s is not confirmed. A gateway that requires confirmation delivers nothing to it; others " +
+			"deliver all the same, until `nusku subscription delete` ends it.\n"},
 	{line: `subscription secret q s --rotate`, frames: []string{`subscription_secret {"queue_name":"q","subscription_id":"s","rotate":true}`},
 		replies: []string{`200 {"secrets":["whsec_b","whsec_a"]}`}, want: "whsec_b\nwhsec_a\n"},
 	{line: `subscription delete q s`, frames: []string{`subscription_delete {"queue_name":"q","subscription_id":"s"}`},
@@ -156,9 +159,9 @@ var clientCommands = []struct {
 		want:    `{"name":"p","uri":"postgres://h/d","weight":5,"flavor":"","options":{}}` + "\n"},
 	{line: `pool get p`, admin: true, frames: []string{`pool_get {"pool_name":"p","detailed":true}`}, replies: []string{`404 {}`}, code: exitFailed,
 		want: "nusku: there is no pool p; `nusku pool list` shows those that there are\n"},
-	{line: `pool update p --weight 0 --flavor=`, admin: true, frames: []string{`pool_update {"pool_name":"p","weight":0,"flavor":""}`},
-		replies: []string{`200 {"name":"p","uri":"u","weight":0,"flavor":""}`},
-		want:    "POOL  WEIGHT  FLAVOR  URI  OPTIONS\np     0       -       u    -\n"},
+	{line: `pool update p --weight 0 --flavor=`, admin: true, frames: []string{`pool_update {"pool_name":"p","weight":0,"flavor":""}`, `pool_get {"pool_name":"p","detailed":true}`},
+		replies: []string{`200 {"name":"p","uri":"u","weight":0,"flavor":""}`, `200 {"name":"p","uri":"u","weight":0,"flavor":null,"options":{}}`},
+		want:    "POOL  WEIGHT  FLAVOR  URI  OPTIONS\np     0       -       u    {}\n"},
 	{line: `pool update p`, code: exitUsage, want: "nusku: nothing to change: say what with --uri, --weight, --flavor or --options\n"},
 	{line: `pool delete p`, admin: true, frames: []string{`pool_delete {"pool_name":"p"}`},
 		replies: []string{`403 {"exception":"This pool is used by flavors f; It cannot be deleted.","error":null}`}, code: exitFailed,
@@ -176,16 +179,21 @@ var clientCommands = []struct {
 		replies: []string{`200 {"name":"f","pool_list":["b"],"capabilities":["1"]}`}, want: `{"name":"f","pool_list":["b"],"capabilities":["1"]}` + "\n"},
 	{line: `flavor delete f`, admin: true, frames: []string{`flavor_delete {"flavor_name":"f"}`}, replies: []string{`204 "x"`}, want: "Flavor f removed.\n"},
 
+	{line: `message list q --wait 2s --limit 2`, frames: []string{
+		`message_list {"queue_name":"q","echo":true,"wait":2}`, `message_list {"queue_name":"q","marker":"m1","echo":true}`},
+		replies: []string{`200 {"messages":[{"id":"m1","age":0,"ttl":60,"body":1}]}`, `200 {"messages":[]}`},
+		want:    "MESSAGE  AGE  TTL  BODY\nm1       0s   60s  1\n"},
 	{line: `health`, admin: true, frames: []string{`check_node_health `},
 		replies: []string{`200 {"catalog_reachable":true,"default":{"storage_reachable":true,"operation_status":{"a":{"succeeded":true,"seconds":0.002,"ref":null},` +
-			`"b":{"succeeded":false,"seconds":0.001,"ref":"r"}},"message_volume":{"free":1,"claimed":2,"total":3}},"east":{"storage_reachable":false,"operation_status":{}}}`},
+			`"b":{"succeeded":false,"seconds":0.001,"ref":"r"}},"message_volume":{"free":1,"claimed":2,"total":3}},"east":{"storage_reachable":false,"ref":"e","operation_status":{}}}`},
 		code: exitFailed,
 		want: "POOL     STATE        FREE  CLAIMED  TOTAL  SLOWEST  FAILED\n" +
 			"default  failing      1     2        3      a 2ms    b r\n" +
-			"east     unreachable  -     -        -      -        -\n" +
+			"east     unreachable  -     -        -      -        connect e\n" +
 			"nusku: not all is well: what failed is named in the gateway's log under its reference\n"},
-	{line: `health --json`, admin: true, frames: []string{`check_node_health `}, replies: []string{`200 {"storage_reachable":true,"operation_status":{}}`},
-		want: `{"name":"default","storage_reachable":true,"operation_status":{}}` + "\n"},
+	{line: `health --json`, admin: true, frames: []string{`check_node_health `},
+		replies: []string{`200 {"storage_reachable":true,"operation_status":{"a":{"succeeded":true,"seconds":0.5,"ref":null}}}`},
+		want:    `{"name":"default","storage_reachable":true,"operation_status":{"a":{"succeeded":true,"seconds":0.5}}}` + "\n"},
 }
 
 func TestClientCommands(t *testing.T) {

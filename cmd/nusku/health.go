@@ -56,6 +56,9 @@ func poolRow(p client.PoolHealth) []string {
 		volume = []string{count(v.Free), count(v.Claimed), count(v.Total)}
 	}
 	slowest, failed := operationsRow(p.Operations)
+	if p.Ref != "" {
+		failed = "connect " + p.Ref
+	}
 	return slices.Concat([]string{p.Name, state}, volume, []string{slowest, failed})
 }
 

@@ -18,7 +18,12 @@ func TestMemoryLimit(t *testing.T) {
 	if more := memoryLimit(cfg, 1) - before; more < 1<<30 {
 		t.Errorf("a budget that is 1 GiB larger adds %d bytes", more)
 	}
-	if more := memoryLimit(cfg, 2) - memoryLimit(cfg, 1); more < int64(cfg.Store.PostWaitBytes) {
+	before = memoryLimit(cfg, 1)
+	cfg.Delivery.TotalPageBytes += 1 << 30
+	if more := memoryLimit(cfg, 1) - before; more < 1<<30 {
+		t.Errorf("1 GiB more on its way to webhooks adds %d bytes", more)
+	}
+	if more := memoryLimit(cfg, 2) - memoryLimit(cfg, 1); more < int64(cfg.Store.PostWaitBytes+cfg.Store.FlushBytes+cfg.Store.Claims.Workers*cfg.Store.Claims.Bytes) {
 		t.Errorf("another pool adds %d bytes", more)
 	}
 }

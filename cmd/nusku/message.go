@@ -85,12 +85,17 @@ type messageListCmd struct {
 	Others  bool   `help:"Leave out what you have posted yourself."`
 	Claimed bool   `help:"Include messages that are claimed."`
 	Delayed bool   `help:"Include messages that are not due yet."`
+
+	Wait timeSpan `placeholder:"TIME" help:"How long to wait for a message when there is none; --timeout counts from then on."`
 }
 
 // Run lists the messages, page by page.
 func (k *messageListCmd) Run(g *globals) error {
+	k.Timeout += k.Wait
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
-		page := client.MessagePage{Marker: k.Marker, Echo: !k.Others, IncludeClaimed: k.Claimed, IncludeDelayed: k.Delayed}
+		page := client.MessagePage{
+			Marker: k.Marker, Echo: !k.Others, IncludeClaimed: k.Claimed, IncludeDelayed: k.Delayed, Wait: k.Wait.duration(),
+		}
 		var all []client.Message
 		for k.Limit == 0 || len(all) < k.Limit {
 			next, err := c.Messages(ctx, k.Queue, page)
@@ -101,7 +106,7 @@ func (k *messageListCmd) Run(g *globals) error {
 				break
 			}
 			all = append(all, next...)
-			page.Marker = next[len(next)-1].ID
+			page.Marker, page.Wait = next[len(next)-1].ID, 0 // what there is is listed at once
 		}
 		if k.Limit > 0 && len(all) > k.Limit {
 			all = all[:k.Limit]

@@ -128,7 +128,11 @@ func (k *poolUpdateCmd) Run(g *globals) error {
 		return usageError{errors.New("nothing to change: say what with --uri, --weight, --flavor or --options")}
 	}
 	return k.with(g, func(ctx context.Context, c *client.Client, out *output) error {
-		pool, err := c.UpdatePool(ctx, k.Pool, client.PoolChange{URI: k.URI, Weight: k.Weight, Flavor: k.Flavor, Options: options})
+		_, err := c.UpdatePool(ctx, k.Pool, client.PoolChange{URI: k.URI, Weight: k.Weight, Flavor: k.Flavor, Options: options})
+		if err != nil {
+			return explainPool(err, k.Pool)
+		}
+		pool, err := c.Pool(ctx, k.Pool) // the answer to the change leaves out the options
 		if err != nil {
 			return explainPool(err, k.Pool)
 		}

@@ -153,9 +153,15 @@ func (k *subscriptionUpdateCmd) Run(g *globals) error {
 }
 
 type subscriptionConfirmCmd struct {
-	clientFlags
+	adminFlags // where subscribers are asked, nobody else may answer for them
 	subscriptionArgs
 	Refuse bool `help:"Say that the subscriber does not want the messages."`
+}
+
+// Help is what --help says below the usage.
+func (*subscriptionConfirmCmd) Help() string {
+	return "It matters to gateways with --require-confirmation, which deliver to confirmed subscriptions alone. Others deliver to all; " +
+		"nusku subscription delete ends a subscription everywhere."
 }
 
 // Run confirms the subscription.
@@ -166,7 +172,8 @@ func (k *subscriptionConfirmCmd) Run(g *globals) error {
 		}
 		text := "Subscription %s confirmed."
 		if k.Refuse {
-			text = "Subscription %s is not confirmed any more: nothing is delivered."
+			text = "Subscription %s is not confirmed. A gateway that requires confirmation delivers nothing to it; others deliver all the " +
+				"same, until `nusku subscription delete` ends it."
 		}
 		return out.say(map[string]any{"id": k.Subscription, "confirmed": !k.Refuse}, text, k.Subscription)
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nusku-messaging/nusku/cmd/internal/config"
 	"github.com/nusku-messaging/nusku/gateway"
+	"github.com/nusku-messaging/nusku/protocol"
 	"github.com/nusku-messaging/nusku/store/pgserver"
 	"github.com/nusku-messaging/nusku/store/pools"
 	"github.com/nusku-messaging/nusku/web"
@@ -125,10 +126,19 @@ func (n *node) startStore(ctx context.Context) (err error) {
 	}
 	parts := pools.Parts{Store: n.cfg.Store, ListenURL: n.cfg.Notifier.ListenURL}
 	if n.postgres != nil {
-		parts.Embedded = n.postgres.ExtraDatabase
+		parts.Embedded = n.extraDatabase
 	}
 	n.pools, err = pools.Open(ctx, n.cfg.Pools, parts, n.log.With().Str("part", "store").Logger())
 	return err
+}
+
+// extraDatabase is pgserver.Server.ExtraDatabase, whose refusal a client may see.
+func (n *node) extraDatabase(ctx context.Context, name string, create bool) (url string, err error) {
+	url, err = n.postgres.ExtraDatabase(ctx, name, create)
+	if errors.Is(err, pgserver.ErrReserved) {
+		err = &protocol.FaultDetail{Fault: protocol.ErrPoolUnreachable, Detail: err.Error()}
+	}
+	return url, err
 }
 
 // signingKey names the secret that signs URLs where no setting does.

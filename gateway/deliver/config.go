@@ -148,12 +148,12 @@ func parseNetworks(texts []string) ([]netip.Prefix, error) {
 		if err != nil {
 			addr, addrErr := netip.ParseAddr(text)
 			if addrErr != nil || addr.Zone() != "" {
-				return nil, fmt.Errorf("deliver: %q is not a network like 10.1.0.0/16: %w", text, err)
+				return nil, fmt.Errorf("deliver: AllowNetworks: %q is not a network like 10.1.0.0/16: %w", text, err)
 			}
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		if prefix.Addr().Is4In6() {
-			return nil, fmt.Errorf("deliver: %q: write an IPv4 network as such", text)
+			return nil, fmt.Errorf("deliver: AllowNetworks: %q: write an IPv4 network as such", text)
 		}
 		list = append(list, prefix.Masked())
 	}

@@ -17,8 +17,10 @@
 // turn at its endpoint and gets a slot; then a run reads one page, sends it in order, one request at a time, and gives the
 // slot back. Slots are bounded per endpoint and in all, and endpoints are divided into lanes by how their last requests
 // went, each lane with slots and memory of its own: so those that are dead, slow or not yet known take nothing from those
-// that are well. A circuit breaker per endpoint stops requests to one that is down; its streams then wait in line without
-// spending attempts, while a probe is sent from time to time.
+// that are well. Projects take turns in each lane and have endpoints of their own, which share no more than the bound on
+// the requests to one host: a project with thousands of endpoints that hang delays no other. A run that has had its slot
+// for long gives it back when others wait. A circuit breaker per endpoint stops requests to one that is down; its streams
+// then wait in line without spending attempts, while a probe is sent from time to time.
 //
 // # Promises
 //

@@ -276,7 +276,7 @@ func (p *Endpoints) mayStart(ep *endpoint) bool {
 	switch {
 	case ep.lane == laneFresh:
 		return ep.running == 0
-	case ep.lane == laneSlow && ep.host.endpoints > 1: // others may be well there
+	case ep.host.endpoints > 1: // half of it is for others, however long its requests hang
 		return ep.running < (p.cfg.MaxPerEndpoint+1)/2
 	}
 	return ep.running < p.cfg.MaxPerEndpoint

@@ -34,8 +34,8 @@ type MailConfig struct {
 	From string
 	// Timeout bounds the sending of one mail; Config.RequestTimeout does, too. 100 ms to 10 min, default 10 s.
 	Timeout time.Duration
-	// Templates is a folder whose files replace the texts of mails: message.txt, gap.txt, confirm.txt and
-	// unsubscribed.txt, of which any may be missing. See the folder templates of this package. Default none.
+	// Templates is a folder whose files replace the texts of mails: message.txt, gap.txt and confirm.txt, of which any may
+	// be missing. See the folder templates of this package. Default none.
 	Templates string
 }
 

@@ -35,7 +35,7 @@ type MailData struct {
 	// From, To and Reason are a gap's: the numbers of the messages that are missing, and why.
 	From, To int64
 	Reason   string
-	// Page is where a person confirms or unsubscribes, until Expires.
+	// Page is where a person confirms, until Expires.
 	Page, Expires string
 	// Unsubscribe is the page to end the subscription; "" if there is none.
 	Unsubscribe string
@@ -46,7 +46,7 @@ type mailText struct{ subject, body string }
 
 // mailTexts are the templates by what the mail tells. Each defines "subject" and "body".
 type mailTexts struct {
-	message, gap, confirm, unsubscribed *template.Template
+	message, gap, confirm *template.Template
 }
 
 // loadMailTexts reads the templates, those in folder first; "" for none. Each is tried out, so that a mistake shows at
@@ -54,7 +54,7 @@ type mailTexts struct {
 func loadMailTexts(folder string) (*mailTexts, error) {
 	t := new(mailTexts)
 	for name, into := range map[string]**template.Template{
-		"message.txt": &t.message, "gap.txt": &t.gap, "confirm.txt": &t.confirm, "unsubscribed.txt": &t.unsubscribed,
+		"message.txt": &t.message, "gap.txt": &t.gap, "confirm.txt": &t.confirm,
 	} {
 		source, err := readTemplate(folder, name)
 		if err != nil {
@@ -142,9 +142,6 @@ func (s *Mail) text(sub *protocol.Subscription, n Notice) (mailText, error) {
 		return mailText{}, errors.New("an empty notice")
 	}
 	data.Page, data.Expires = n.Confirmation.Page, shownExpires(n.Confirmation.Expires)
-	if n.Confirmation.Unsubscribed {
-		return fillIn(s.texts.unsubscribed, data)
-	}
 	return fillIn(s.texts.confirm, data)
 }
 

@@ -15,20 +15,18 @@ type Notice struct {
 	Message *protocol.Message
 	// Gap tells of messages that the subscriber will never get.
 	Gap *protocol.Gap
-	// Confirmation asks the subscriber whether it wants the messages, or tells it that it gets no more.
+	// Confirmation asks the subscriber whether it wants the messages.
 	Confirmation *Confirmation
 
 	// upto is the number up to which everything is settled once the notice is.
 	upto int64
 }
 
-// Confirmation is a request for confirmation, or the notice that a subscription is not confirmed any more.
+// Confirmation is a request for confirmation.
 type Confirmation struct {
-	// Unsubscribed tells the notice from the request.
-	Unsubscribed bool
 	// Body is what a webhook is sent: a JSON object.
 	Body []byte
-	// Page is the address of the page on which a person confirms or unsubscribes: what a mail leads to.
+	// Page is the address of the page on which a person confirms: what a mail leads to.
 	Page string
 	// Expires says until when, as a client is shown it.
 	Expires string

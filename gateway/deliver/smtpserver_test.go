@@ -84,6 +84,7 @@ func newSMTPServer(t *testing.T, implicit bool, change func(*smtpServer)) *smtpS
 			close(s.hang)
 		}
 		_ = s.Close()
+		_ = listener.Close() // or Serve, if it begins only now, waits for clients without end
 		<-ended
 	})
 	return s

@@ -71,7 +71,7 @@ func parseWebhook(subscriber string) (*url.URL, error) {
 	if err != nil || u.Hostname() == "" {
 		return nil, errors.New("not the address of a webhook")
 	}
-	return u, nil
+	return u, checkWebhookAddress(subscriber, u)
 }
 
 // Endpoint is scheme, host and port.

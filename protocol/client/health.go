@@ -22,6 +22,8 @@ type Health struct {
 type PoolHealth struct {
 	Name      string `json:"name"`
 	Reachable bool   `json:"storage_reachable"`
+	// Ref is what to look for in the gateway's log when the pool is not reachable; "" if it is.
+	Ref string `json:"ref,omitempty"`
 	// Operations are what was tried, by name.
 	Operations map[string]OperationHealth `json:"operation_status"`
 	// Volume counts the pool's messages; nil if they could not be counted.
@@ -40,7 +42,7 @@ type OperationHealth struct {
 	Succeeded bool    `json:"succeeded"`
 	Seconds   float64 `json:"seconds"`
 	// Ref is what to look for in the gateway's log; "" if the operation succeeded.
-	Ref string `json:"ref"`
+	Ref string `json:"ref,omitempty"`
 }
 
 // OK says whether the pool can be reached and all of its operations succeeded.

@@ -138,10 +138,10 @@ func healthSchema() schema {
 		"succeeded": boolean("Whether it went well."), "seconds": schema{"type": "number"}, "ref": text("What to look for in the log.").orNull(),
 	})
 	pool := object(members{
-		"storage_reachable": boolean("Whether its database answers."),
-		"operation_status":  schema{"type": "object", "additionalProperties": operation},
-		"message_volume":    object(members{"free": number(""), "claimed": number(""), "total": number("")}),
-	}, "message_volume")
+		"storage_reachable": boolean("Whether its database answers."), "ref": text("What to look for in the log when it does not."),
+		"operation_status": schema{"type": "object", "additionalProperties": operation},
+		"message_volume":   object(members{"free": number(""), "claimed": number(""), "total": number("")}),
+	}, "message_volume", "ref")
 	several := schema{"type": "object", "properties": members{"catalog_reachable": boolean("Whether the catalogue of pools answers.")},
 		"required": []string{"catalog_reachable"}, "additionalProperties": pool}
 	return anyOf(pool, several)

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,20 +57,10 @@ func GenerateOpenAPI(routes []Route) ([]byte, error) {
 
 const restText = "What frames do over WebSocket, as resources. Addresses are paths; a list that is not empty has a next link."
 
-// headerParameters are the headers of every request.
-var headerParameters = schema{
-	"ClientID": header("Client-ID", text("The client.").with("format", "uuid"), true), "ProjectID": header("X-Project-ID", text("The project."), true),
-	"Roles": header("X-Roles", text("Roles, separated by commas; admin counts while authentication is off."), false),
-}
-
 // restResponses are the answers that every operation may have.
 var restResponses = schema{"Error": schema{
 	"description": "What is wrong.", "content": content("application/json", ref("Error")),
 }}
-
-func header(name string, s schema, required bool) schema {
-	return schema{"name": name, "in": "header", "schema": s, "required": required}
-}
 
 func content(mediaType string, s schema) schema { return schema{mediaType: schema{"schema": s}} }
 
@@ -137,12 +128,9 @@ func operationID(row *Route) string {
 
 func restParameters(a *protocol.Action, form protocol.RESTForm, row *Route) []schema {
 	if row.AnswerType == EventStream {
-		return streamParameters
+		return append(slices.Clone(streamParameters), signatureHeaders()...)
 	}
-	list := []schema{{"$ref": "#/components/parameters/ClientID"}, {"$ref": "#/components/parameters/ProjectID"}}
-	if a.Admin {
-		list = append(list, schema{"$ref": "#/components/parameters/Roles"})
-	}
+	list := headersOf(a, row)
 	for _, f := range form.Query.Fields() {
 		list = append(list, queryParameter(a.Name, f))
 	}
@@ -173,8 +161,14 @@ func requestBody(a *protocol.Action, form protocol.RESTForm, row *Route) schema 
 	} else {
 		s = bodySchema(a.Name, form.Body, form.Body&a.Required)
 	}
-	if a.Name == "subscription_create" {
+	switch a.Name {
+	case "subscription_create":
 		s["required"] = []string{"subscriber"}
+	case "subscription_update": // null stands for what is to stay
+		properties := s["properties"].(members)
+		for name, p := range properties {
+			properties[name] = p.orNull()
+		}
 	}
 	return schema{"required": !form.Optional, "content": content(mediaType, s)}
 }

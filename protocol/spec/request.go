@@ -54,7 +54,7 @@ var fieldSchemas = members{
 	"grace": between("How long claimed messages outlive the claim at least, in seconds.", int64(limits.MinClaimGrace), int64(limits.MaxClaimGrace)).
 		with("default", limits.DefaultClaimGrace),
 	"subscription_id": text("The subscription's id."),
-	"subscriber":      text("The URI of the subscriber: http, https or mailto."),
+	"subscriber":      text("The URI of the subscriber: http, https or mailto.").with("maxLength", limits.MaxSubscriberBytes),
 	"options":         openObject("Options, as an object."),
 	"resource_types":  listOf("messages, subscriptions or both; both without it.", text("")),
 	"name":            text("Keep those whose name holds this."),

@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"errors"
 	"sync"
 	"testing"
 )
@@ -30,7 +31,7 @@ func TestExtraDatabases(t *testing.T) {
 		t.Errorf("made again, it has %q", got)
 	}
 	for _, name := range reserved {
-		if _, err := s.ExtraDatabase(t.Context(), name, true); err == nil {
+		if _, err := s.ExtraDatabase(t.Context(), name, true); !errors.Is(err, ErrReserved) {
 			t.Errorf("%s was given away", name)
 		}
 	}

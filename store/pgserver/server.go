@@ -272,11 +272,14 @@ func (s *Server) makeDatabase(ctx context.Context, name string) error {
 // reserved are the databases that are nobody else's to have.
 var reserved = []string{Database, "postgres", "template0", "template1"}
 
+// ErrReserved refuses a database that the cluster cannot be without.
+var ErrReserved = errors.New("the database is the gateway's own")
+
 // ExtraDatabase returns the address of one more database of the cluster. With create, it is made if it is missing. Its
-// owner and settings are those of the cluster's own.
+// owner and settings are those of the cluster's own. It returns ErrReserved.
 func (s *Server) ExtraDatabase(ctx context.Context, name string, create bool) (url string, err error) {
 	if slices.Contains(reserved, name) {
-		return "", fmt.Errorf("the database %s is the gateway's own", name)
+		return "", fmt.Errorf("%w: %s", ErrReserved, name)
 	}
 	if create {
 		if err := s.makeDatabase(ctx, name); err != nil {

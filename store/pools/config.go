@@ -22,6 +22,9 @@ type Config struct {
 	OpenWait time.Duration
 	// RetryMin and RetryMax bound the growing time between tries to open a pool, 10 ms to 10 min, default 200 ms and 5 s.
 	RetryMin, RetryMax time.Duration
+	// Ping is how often an open pool is asked whether it still answers, 100 ms to 1 min, default 1 s. New queues go to
+	// those that do.
+	Ping time.Duration
 	// MaxConns bounds the connections to each other pool, 2 to 1000, default 8. Each has three more of its own.
 	MaxConns int
 	// Routes bounds the queues outside of the default pool whose place is remembered, 16 to 10,000,000, default 100,000.
@@ -36,7 +39,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		DefaultWeight: 100, Poll: 3 * time.Second, ConnectTimeout: 10 * time.Second, OpenWait: 2 * time.Second,
-		RetryMin: 200 * time.Millisecond, RetryMax: 5 * time.Second, MaxConns: 8, Routes: 100_000,
+		RetryMin: 200 * time.Millisecond, RetryMax: 5 * time.Second, Ping: time.Second, MaxConns: 8, Routes: 100_000,
 		HealthTimeout: 5 * time.Second, VolumeTimeout: time.Second,
 	}
 }
@@ -63,6 +66,7 @@ func (c *Config) Check() error {
 	span("OpenWait", c.OpenWait, 0, m)
 	span("RetryMin", c.RetryMin, 10*ms, 10*m)
 	span("RetryMax", c.RetryMax, c.RetryMin, 10*m)
+	span("Ping", c.Ping, 100*ms, m)
 	span("HealthTimeout", c.HealthTimeout, 100*ms, m)
 	span("VolumeTimeout", c.VolumeTimeout, 10*ms, m)
 	if err := errors.Join(faults...); err != nil {

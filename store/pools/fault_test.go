@@ -66,6 +66,9 @@ func TestOnePoolStopped(t *testing.T) {
 
 	health := r.Health(t.Context())
 	for _, p := range health.Pools {
+		if p.Reachable != (p.Ref == "") {
+			t.Errorf("health of %s: reachable: %v, to be looked for in the log: %q", p.Name, p.Reachable, p.Ref)
+		}
 		if p.Reachable == (p.Name == "sick") {
 			t.Errorf("health of %s: %+v", p.Name, p)
 		}

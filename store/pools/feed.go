@@ -56,6 +56,9 @@ func (r *Router) poolsOf(ctx context.Context, ids []int64) (map[int64][]int64, e
 	if len(unknown) == 0 {
 		return byPool, nil
 	}
+	if _, err := r.storeOf(ctx, 0); err != nil { // the catalogue's
+		return nil, err
+	}
 	found, err := r.catalogue.PoolsOf(ctx, unknown)
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func (r *Router) Head(ctx context.Context, key protocol.QueueKey) (head protocol
 }
 
 // Feed reads what lies behind a cursor; see store.Store.Feed.
-func (r *Router) Feed(ctx context.Context, key protocol.QueueKey, queueID, cursor int64, limitRows, limitBytes int) (protocol.FeedPage, error) {
+func (r *Router) Feed(ctx context.Context, key protocol.QueueKey, queueID, cursor int64, limitRows, limitBytes int) (page protocol.FeedPage, err error) {
 	if only := r.members.Load().only; only != nil {
 		return only.Feed(ctx, key, queueID, cursor, limitRows, limitBytes)
 	}
@@ -95,7 +98,16 @@ func (r *Router) Feed(ctx context.Context, key protocol.QueueKey, queueID, curso
 		if err != nil {
 			return protocol.FeedPage{}, fmt.Errorf("read feed: %w", err)
 		}
-		return st.Feed(ctx, key, queueID, cursor, limitRows, limitBytes)
+		read := func(ctx context.Context) error {
+			page, err = st.Feed(ctx, key, queueID, cursor, limitRows, limitBytes)
+			return err
+		}
+		if m := r.members.Load().byID[pool]; m != nil {
+			err = m.whileWell(ctx, read)
+		} else {
+			err = read(ctx)
+		}
+		return page, err
 	}
 	return protocol.FeedPage{}, fmt.Errorf("read feed of queue %q: %w", key.Name, protocol.ErrNoQueue)
 }

@@ -3,7 +3,6 @@ package pools
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,10 +37,11 @@ func newWorld(t testing.TB) *world { return &world{t: t, url: storetest.URL(t)} 
 // quick makes polls short, for tests that wait for them.
 func quick(cfg *Config) {
 	cfg.Poll, cfg.RetryMin, cfg.RetryMax = 100*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
+	cfg.Ping = 100 * time.Millisecond
 }
 
 // slow makes polls so long that no test waits for them.
-func slow(cfg *Config) { cfg.Poll = time.Minute }
+func slow(cfg *Config) { cfg.Poll, cfg.Ping = time.Minute, time.Minute }
 
 // router opens and starts a gateway's Router, stopped at the test's end.
 func (w *world) router(edit func(*Config)) *Router { return w.routerAt(w.url, edit) }
@@ -240,11 +240,4 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("%s: not within %v", what, patience)
 		}
 	}
-}
-
-func ids(n int, prefix string) (list []string) {
-	for i := range n {
-		list = append(list, fmt.Sprintf("%s%d", prefix, i))
-	}
-	return list
 }

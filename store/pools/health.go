@@ -49,13 +49,13 @@ func (r *Router) poolHealth(ctx context.Context, m *member) protocol.PoolHealth 
 	health := protocol.PoolHealth{Name: m.row.Name, Free: -1, Claimed: -1, Total: -1}
 	st := m.store.Load()
 	if st == nil {
-		return health
+		return r.unreachable(health, errors.New("it is not connected"))
 	}
 	// A pool that is frozen must leave time to say so.
 	ping, cancel := context.WithTimeout(ctx, r.cfg.HealthTimeout/2)
 	defer cancel()
 	if err := st.Ping(ping); err != nil {
-		return health
+		return r.unreachable(health, err)
 	}
 	health.Reachable = true
 	r.countVolume(ctx, st, &health)
@@ -65,6 +65,13 @@ func (r *Router) poolHealth(ctx context.Context, m *member) protocol.PoolHealth 
 		id:  firstHealthID + rand.Int64N(firstHealthID),
 	}
 	health.Operations = t.run(ctx)
+	return health
+}
+
+// unreachable logs why a pool does not answer, and adds where to find that.
+func (r *Router) unreachable(health protocol.PoolHealth, err error) protocol.PoolHealth {
+	health.Ref = newRef()
+	r.log.Error().Err(err).Str("ref", health.Ref).Str("pool", health.Name).Msg("a health check found a pool that does not answer")
 	return health
 }
 

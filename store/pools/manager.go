@@ -41,7 +41,7 @@ func (r *Router) manage() {
 		}
 		failed = err != nil
 		if err == nil {
-			r.finishRemovals(ctx, r.openPools(), removalAge)
+			r.finishRemovals(ctx, r.answering(), removalAge)
 		}
 		if err == nil && polls%tidyEvery == 0 {
 			r.tidy(ctx)
@@ -120,9 +120,11 @@ func (r *Router) awaitRead(ctx context.Context) {
 }
 
 // storeOf returns the store of a pool. It waits a little for one that was just made. It returns protocol.ErrNoPool, or
-// ErrUnavailable if the pool is not open.
+// ErrUnavailable if the pool is not open, or is known not to answer: whoever waited for it would wait in the way of those
+// who want something of another pool.
 func (r *Router) storeOf(ctx context.Context, pool int64) (*store.Store, error) {
-	m := r.members.Load().byID[pool]
+	list := r.members.Load()
+	m := list.byID[pool]
 	if m == nil {
 		wait, cancel := context.WithTimeout(ctx, r.cfg.OpenWait)
 		defer cancel()
@@ -132,6 +134,9 @@ func (r *Router) storeOf(ctx context.Context, pool int64) (*store.Store, error) 
 		}
 	}
 	if st := m.store.Load(); st != nil {
+		if list.only == nil && m.sick.Load() {
+			return nil, fmt.Errorf("%w: pool %s does not answer", protocol.ErrUnavailable, m.row.Name)
+		}
 		return st, nil
 	}
 	wait, cancel := context.WithTimeout(ctx, r.cfg.OpenWait)
@@ -153,6 +158,16 @@ func (r *Router) openPools() (ids []int64) {
 	return ids
 }
 
+// answering returns the ids of the other pools that are open and answer, as far as is known.
+func (r *Router) answering() (ids []int64) {
+	for _, m := range r.members.Load().others {
+		if m.store.Load() != nil && !m.sick.Load() {
+			ids = append(ids, m.row.ID)
+		}
+	}
+	return ids
+}
+
 // tidyRows bounds what one tidying removes of each kind.
 const tidyRows = 1000
 
@@ -161,11 +176,8 @@ func (r *Router) tidy(ctx context.Context) {
 	if err := r.catalogue.ForgetHomes(ctx, tidyRows); err != nil {
 		r.log.Warn().Err(err).Msg("the catalogue was not tidied")
 	}
-	for _, m := range r.members.Load().byID {
-		if st := m.store.Load(); st != nil {
-			if err := st.ForgetDropped(ctx, tidyRows); err != nil {
-				r.log.Warn().Err(err).Str("pool", m.row.Name).Msg("the pool was not tidied")
-			}
-		}
+	failed := r.everywhere(ctx, func(ctx context.Context, st *store.Store) error { return st.ForgetDropped(ctx, tidyRows) })
+	for pool, err := range failed {
+		r.log.Warn().Err(err).Int64("pool", pool).Msg("the pool was not tidied")
 	}
 }

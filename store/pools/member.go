@@ -35,6 +35,11 @@ type member struct {
 	tried    chan struct{}
 	tryOnce  sync.Once
 	attached Attachment // set before store is, and read after its end
+	// sick says that the pool is open and that its database does not answer, as far as is known.
+	sick  atomic.Bool
+	doubt chan struct{} // asks watch to find out; has room for one
+	// well ends when the pool is found to be sick, and is another one once it answers again.
+	well atomic.Pointer[spell]
 
 	// cancel ends run, which closes ended when it has returned; drain bounds how long the store may take to stop.
 	cancel context.CancelFunc
@@ -44,8 +49,12 @@ type member struct {
 }
 
 // openMember is the default pool.
-func openMember(st *store.Store) *member {
-	m := &member{row: store.PoolRow{Pool: protocol.Pool{Name: protocol.DefaultPool}}, tried: make(chan struct{})}
+func (r *Router) openMember(st *store.Store) *member {
+	m := &member{
+		r: r, row: store.PoolRow{Pool: protocol.Pool{Name: protocol.DefaultPool}}, ctx: r.work,
+		tried: make(chan struct{}), doubt: make(chan struct{}, 1),
+	}
+	m.well.Store(newSpell(m.ctx))
 	m.store.Store(st)
 	m.noteTried()
 	return m
@@ -53,8 +62,9 @@ func openMember(st *store.Store) *member {
 
 // newMember is a pool that run will open.
 func (r *Router) newMember(row store.PoolRow) *member {
-	m := &member{r: r, row: row, tried: make(chan struct{}), ended: make(chan struct{})}
+	m := &member{r: r, row: row, tried: make(chan struct{}), doubt: make(chan struct{}, 1), ended: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(r.work)
+	m.well.Store(newSpell(m.ctx))
 	return m
 }
 
@@ -86,7 +96,7 @@ func (m *member) wasTried() bool {
 	}
 }
 
-// run opens the pool, trying again until it can, and closes it when the member is closed.
+// run opens the pool, trying again until it can, watches it, and closes it when the member is closed.
 func (m *member) run() {
 	defer close(m.ended)
 	log := m.r.log.With().Str("pool", m.row.Name).Logger()
@@ -112,7 +122,7 @@ func (m *member) run() {
 	m.noteTried()
 	log.Info().Msg("the pool is open")
 	m.r.finishRemovals(m.ctx, []int64{m.row.ID}, 0)
-	<-m.ctx.Done()
+	m.watch(st)
 	m.shut(st)
 }
 

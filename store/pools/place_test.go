@@ -46,7 +46,7 @@ func TestPlacementByWeight(t *testing.T) {
 	const n = 800
 	found := make(map[int64]int)
 	for i := range n {
-		placed, err := r.choose(t.Context(), key(fmt.Sprint(i)), []byte("{}"))
+		placed, err := r.choose(t.Context(), key(fmt.Sprint(i)), []byte("{}"), &failures{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -271,7 +271,7 @@ func TestSettings(t *testing.T) {
 	}
 	bad := Config{DefaultWeight: -1}
 	err := bad.Check()
-	for _, name := range []string{"DefaultWeight", "MaxConns", "Routes", "Poll", "ConnectTimeout", "RetryMin", "HealthTimeout", "VolumeTimeout"} {
+	for _, name := range []string{"DefaultWeight", "MaxConns", "Routes", "Poll", "ConnectTimeout", "RetryMin", "Ping", "HealthTimeout", "VolumeTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not in %v", name, err)
 		}

@@ -31,6 +31,9 @@ func (r *Router) at(ctx context.Context, key protocol.QueueKey, do func(pool int
 			return away
 		}
 		err = do(pool, st)
+		if pool != 0 && errors.Is(err, protocol.ErrUnavailable) {
+			r.suspect(pool)
+		}
 		e, ok := errors.AsType[*store.ElsewhereError](err)
 		if !ok {
 			return err

@@ -3,6 +3,7 @@ package pools
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nusku-messaging/nusku/protocol"
@@ -21,8 +22,12 @@ func (r *Router) remove(ctx context.Context, removal store.Removal) error {
 	if err != nil {
 		return fmt.Errorf("remove queue: %w", err)
 	}
-	subscribed, err := st.Drop(ctx, removal.Key, removal.ID)
+	// The default pool's store may be waiting for this, and others for that.
+	drop, cancel := context.WithTimeout(ctx, poolTimeout)
+	defer cancel()
+	subscribed, err := st.Drop(drop, removal.Key, removal.ID)
 	if err != nil {
+		r.suspect(removal.Pool)
 		return fmt.Errorf("remove queue: %w", err)
 	}
 	r.routes.forget(removal.Key, removal.Pool)
@@ -35,15 +40,26 @@ func (r *Router) finishRemovals(ctx context.Context, pools []int64, age time.Dur
 		return
 	}
 	left, err := r.catalogue.Removals(ctx, pools, age, removalRows)
-	away := make(map[int64]bool)
+	r.logRemovals(ctx, err)
+	byPool := make(map[int64][]store.Removal)
 	for _, removal := range left {
-		if away[removal.Pool] {
-			continue
-		}
-		if one := r.remove(ctx, removal); one != nil {
-			away[removal.Pool], err = true, one
-		}
+		byPool[removal.Pool] = append(byPool[removal.Pool], removal)
 	}
+	var all sync.WaitGroup
+	for _, removals := range byPool {
+		all.Go(func() {
+			for _, removal := range removals {
+				if err := r.remove(ctx, removal); err != nil {
+					r.logRemovals(ctx, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func (r *Router) logRemovals(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn().Err(err).Msg("deleted queues are still there; trying again")
 	}

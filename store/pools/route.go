@@ -27,9 +27,11 @@ type routes struct {
 type route struct {
 	key  protocol.QueueKey
 	pool int64
-	// inflight counts the posts that a store has.
+	// inflight counts the posts that a store has: that of via, which is the pool as it was when they were sent.
 	inflight int
-	// moving says that a store has sent posts on, to pool. returned are those, and held those that came since, in order.
+	via      *member
+	// moving says that a store has sent posts on, to pool, or that the pool has moved. returned are those, and held those
+	// that came since, in order.
 	moving         bool
 	returned, held []*postHop
 }
@@ -129,15 +131,18 @@ func (r *Router) post(p *protocol.Post) {
 	x := r.routes
 	x.mu.Lock()
 	rt := x.getLocked(p.Queue)
-	if rt.moving {
+	m := r.members.Load().byID[rt.pool]
+	if rt.moving || rt.inflight > 0 && rt.via != m { // a pool that has got another address has another store
+		rt.moving = true
 		rt.held = append(rt.held, h)
 		x.mu.Unlock()
 		return
 	}
 	rt.inflight++
+	rt.via = m
 	pool := rt.pool
 	x.mu.Unlock()
-	r.send(pool, h)
+	r.sendVia(m, pool, h)
 }
 
 // Follow takes over an operation that a store was given while the Router knew of one pool only. It is for
@@ -188,7 +193,9 @@ func (h *postHop) Done() {
 	} else {
 		h.done = true
 	}
-	rt.inflight = max(0, rt.inflight-1)
+	if rt.inflight = max(0, rt.inflight-1); rt.inflight == 0 {
+		rt.via = nil
+	}
 	if rt.moving && rt.inflight == 0 {
 		h.r.resumeLocked(rt)
 	}
@@ -205,8 +212,9 @@ func (r *Router) resumeLocked(rt *route) {
 	posts := append(rt.returned, rt.held...)
 	rt.moving, rt.returned, rt.held = false, nil, nil
 	rt.inflight = len(posts)
+	rt.via = r.members.Load().byID[rt.pool]
 	for _, h := range posts {
-		r.send(rt.pool, h)
+		r.sendVia(rt.via, rt.pool, h)
 	}
 }
 

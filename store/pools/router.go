@@ -100,7 +100,7 @@ func Open(ctx context.Context, cfg Config, parts Parts, log zerolog.Logger) (*Ro
 	// The work outlives ctx, which bounds only Open.
 	r.work, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.waiting = newWaiting(r)
-	r.members.Store(&memberList{only: first, byID: map[int64]*member{0: openMember(first)}})
+	r.members.Store(&memberList{only: first, byID: map[int64]*member{0: r.openMember(first)}})
 	first.SetPlacement(r)
 	if r.id, err = r.catalogue.Identify(ctx); err == nil {
 		err = r.reload(ctx)
@@ -131,6 +131,7 @@ func (r *Router) Start(attach Attach) error {
 	r.started.Store(true)
 	r.first.Start()
 	r.running.Go(r.waiting.run)
+	r.running.Go(func() { list.byID[0].watch(r.first) })
 	for _, m := range list.others {
 		r.startMember(m)
 	}

@@ -24,7 +24,11 @@ func (r *Router) with(ctx context.Context, key protocol.QueueKey, do func(st *st
 	if only := r.members.Load().only; only != nil {
 		return do(only)
 	}
-	pool, err := r.catalogue.SubscriptionsOf(ctx, key)
+	pool := int64(0)
+	_, err := r.storeOf(ctx, 0) // the catalogue's
+	if err == nil {
+		pool, err = r.catalogue.SubscriptionsOf(ctx, key)
+	}
 	if err != nil {
 		if pool = r.routes.pool(key); pool == 0 {
 			return err

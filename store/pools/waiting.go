@@ -61,8 +61,11 @@ func signal(c chan struct{}) {
 }
 
 // send hands an operation to the store of a pool. It never blocks. A post's Waiter is never told from within.
-func (r *Router) send(pool int64, h hop) {
-	if m := r.members.Load().byID[pool]; m != nil {
+func (r *Router) send(pool int64, h hop) { r.sendVia(r.members.Load().byID[pool], pool, h) }
+
+// sendVia is send to what the pool is at the moment; nil if it is not known.
+func (r *Router) sendVia(m *member, pool int64, h hop) {
+	if m != nil {
 		if st := m.store.Load(); st != nil {
 			h.to(st)
 			return

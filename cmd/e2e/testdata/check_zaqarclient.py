@@ -234,7 +234,9 @@ class PoolsAndFlavors(Case):
         self.assertIn('python-flavor', [f.name for f in admin.flavors(detailed=True)])
         flavor.update({'pool_list': [name]})
         queue = self.client.queue('q', force_create=True)
-        queue.metadata(new_meta={'_flavor': 'python-flavor'})
+        # A queue stays where it is: one that is in another pool cannot be given the flavor.
+        with self.assertRaises(errors.MalformedRequest):
+            queue.metadata(new_meta={'_flavor': 'python-flavor'})
         queue.delete()
         flavor.delete()
         pool.delete()

@@ -17,6 +17,8 @@ type setting struct {
 	key   string
 	group string
 	help  string
+	// at points to the variable.
+	at any
 	// kind is what a value looks like, for --help; "" for a switch.
 	kind string
 	// span is the range as text, "" if there is none.
@@ -65,7 +67,7 @@ func inGroup(name string, settings ...setting) []setting {
 // bound makes a setting of a value that format and parse turn to text and back.
 func bound[T any](key string, at *T, kind, help string, format func(T) string, parse func(string) (T, error)) setting {
 	get := func() string { return format(*at) }
-	return setting{key: key, help: help, kind: kind, get: get, show: get, set: func(text string) error {
+	return setting{key: key, at: at, help: help, kind: kind, get: get, show: get, set: func(text string) error {
 		v, err := parse(text)
 		if err == nil {
 			*at = v

@@ -105,10 +105,7 @@ func (s *Settings) Embedded() bool { return s.DatabaseURL == "" }
 
 // Check says what is wrong with the settings as a whole, beyond what each must be alone.
 func (s *Settings) Check() error {
-	faults := []error{s.checkListen(), s.Gateway.Check(), s.Delivery.Check(), s.Mail.Check(), s.Pools.Check()}
-	if !s.Embedded() { // the embedded one's address is known only when it runs
-		faults = append(faults, s.Store.Check(), s.Notifier.Check())
-	}
+	faults := []error{s.checkListen(), s.checkParts()}
 	if s.Embedded() && s.ListenDatabaseURL != "" {
 		faults = append(faults, errors.New("listen-database-url is set, but database-url is not: the embedded PostgreSQL has a direct connection of its own"))
 	}

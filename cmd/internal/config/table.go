@@ -96,6 +96,8 @@ func limitTable(l *protocol.Limits) []setting {
 		number("max-pools-per-page", &l.MaxPoolsPerPage, 1, 10_000, "N", "Largest page of pool_list."),
 		number("max-flavors-per-page", &l.MaxFlavorsPerPage, 1, 10_000, "N", "Largest page of flavor_list."),
 		number("page", &l.DefaultPage, 1, 10_000, "N", "Page of a list that does not say."),
+		size("max-subscriber", &l.MaxSubscriberBytes, 64, 2048, "Longest URI of a subscriber."),
+		size("max-options", &l.MaxOptionsBytes, 2, 1<<20, "Largest options of a subscription or of a pool."),
 		list("subscriber-schemes", &l.SubscriberSchemes, "LIST", "URI schemes that a subscriber may have, separated by commas."),
 		toggle("message-delete-with-claim-id", &l.MessageDeleteWithClaimID, "Demand the claims that hold the messages in message_delete_many by ids."),
 	)

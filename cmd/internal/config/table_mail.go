@@ -27,7 +27,7 @@ func mailTable(c *deliver.MailConfig) []setting {
 		text("mail-command", &c.Command, "COMMAND", "In place of an SMTP server, a program with its arguments that takes a mail as its input, like '/usr/sbin/sendmail -t -oi'; no shell is involved."),
 		text("mail-from", &c.From, "ADDRESS", "The address that mails come from, like 'Nusku <nusku@example.com>'."),
 		duration("mail-timeout", &c.Timeout, 100*time.Millisecond, 10*time.Minute, "How long sending one mail may take; the bound of all deliveries holds, too."),
-		text("mail-templates", &c.Templates, "FOLDER", "A folder with texts of mails in place of the built-in ones: message.txt, gap.txt, confirm.txt, unsubscribed.txt, any of them."),
+		text("mail-templates", &c.Templates, "FOLDER", "A folder with texts of mails in place of the built-in ones: message.txt, gap.txt, confirm.txt, any of them."),
 	)
 }
 

@@ -10,9 +10,10 @@ func poolTable(c *pools.Config) []setting {
 		duration("pool-open-wait", &c.OpenWait, 0, mins, "How long a start, and a request for a pool that was just made, wait for a pool to be opened."),
 		duration("pool-retry-min", &c.RetryMin, 10*ms, 10*mins, "First pause before a pool that is away is tried again."),
 		duration("pool-retry-max", &c.RetryMax, 10*ms, 10*mins, "Longest such pause."),
+		duration("pool-ping", &c.Ping, 100*ms, mins, "How often each pool is asked whether it answers; new queues go to those that do."),
 		duration("pool-poll", &c.Poll, 100*ms, 10*mins, "How often the list of pools is read, and what was left half done is finished."),
 		number("pool-routes", &c.Routes, 16, 10_000_000, "N", "Queues in other pools whose place is remembered."),
 		duration("health-timeout", &c.HealthTimeout, 100*ms, mins, "How long check_node_health may take."),
-		duration("health-volume-timeout", &c.VolumeTimeout, 10*ms, mins, "How long it may count the messages of a pool; past that it says -1."),
+		duration("health-volume-timeout", &c.VolumeTimeout, 10*ms, mins, "How long it may count the messages of a pool; past that its answer has no message_volume for the pool."),
 	)
 }
