@@ -140,7 +140,8 @@ func TestMakingWithoutOutcome(t *testing.T) {
 		}
 		proxy.DropAfterSync(storetest.Match{SQL: "commit"})
 		release()
-		return errors.Is(<-ended, protocol.ErrOutcomeUnknown)
+		e := <-ended; t.Log(e)
+		return errors.Is(e, protocol.ErrOutcomeUnknown)
 	})
 	created, err := r.CreateQueue(t.Context(), k, nil)
 	if err != nil || created || w.where(r, k) != only {
