@@ -33,6 +33,7 @@ var sentinels = map[string]struct {
 	"ErrNoPool":               {protocol.ErrNoPool, "pool_get", 404, "Pool p1 does not exist"},
 	"ErrPoolExists":           {protocol.ErrPoolExists, "pool_create", 409, "is a pool already"},
 	"ErrPoolUnreachable":      {protocol.ErrPoolUnreachable, "pool_create", 400, "cannot connect to postgres://u@h/d"},
+	"ErrPoolUnfit":            {&protocol.FaultDetail{Fault: protocol.ErrPoolUnfit, Detail: "why"}, "pool_create", 400, "cannot use postgres://u@h/d: why"},
 	"ErrPoolInUse":            {protocol.ErrPoolInUse, "pool_delete", 403, "Pool p1 is used"},
 	"ErrNoFlavor":             {protocol.ErrNoFlavor, "flavor_get", 404, "Flavor f does not exist"},
 	"ErrFlavorInUse":          {protocol.ErrFlavorInUse, "flavor_delete", 403, "Flavor f is used"},
@@ -117,12 +118,26 @@ func TestFaultsByAction(t *testing.T) {
 		{"queue_get", context.DeadlineExceeded, 503, protocol.OutcomeNothing},
 		{"queue_list", context.Canceled, 503, protocol.OutcomeNothing},
 		{"queue_delete", context.DeadlineExceeded, 503, protocol.OutcomeUnknown},
+		{"flavor_create", &protocol.FaultDetail{Fault: protocol.ErrFlavorInUse, Detail: "g"}, 403, ""},
+		{"queue_create", protocol.ErrNoRoom, 503, protocol.OutcomeNothing},
 		{"pool_create", fmt.Errorf("%w: %w", protocol.ErrPoolUnreachable, context.DeadlineExceeded), 400, ""},
 	} {
 		e, known := faultOf(faultRequest(tt.action), &lim, tt.err)
 		if !known || e.Status != tt.status || e.Outcome != tt.outcome {
 			t.Errorf("%s, %v: %+v", tt.action, tt.err, e)
 		}
+	}
+}
+
+// A queue whose flavor has no room is not made by trying again.
+func TestNoRoomInFlavor(t *testing.T) {
+	t.Parallel()
+	lim := protocol.DefaultLimits()
+	req := faultRequest("queue_create")
+	req.Fields.Metadata = []byte(`{"_flavor": "g"}`)
+	e, known := faultOf(req, &lim, fmt.Errorf("place queue: %w", protocol.ErrNoRoom))
+	if !known || e.Status != 400 || e.RetryAfter != 0 || e.Outcome != "" || e.Exception != "No pool of flavor g takes the queue." {
+		t.Errorf("%+v", e)
 	}
 }
 

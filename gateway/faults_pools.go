@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/nusku-messaging/nusku/protocol"
 )
@@ -12,20 +13,40 @@ var poolFaults = []fault{
 		return protocol.ErrorPoolMissing(req.Fields.PoolName)
 	}},
 	{protocol.ErrPoolExists, func(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
-		return protocol.ErrorPoolExists(protocol.ShownURI(req.Fields.URI)).WithCause(err)
+		return protocol.ErrorPoolExists(shownURI(req, err)).WithCause(err)
+	}},
+	{protocol.ErrPoolUnfit, func(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
+		return protocol.ErrorPoolUnfit(shownURI(req, err), protocol.DetailOf(err), err)
 	}},
 	{protocol.ErrPoolUnreachable, func(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
-		return protocol.ErrorPoolUnreachable(protocol.ShownURI(req.Fields.URI), protocol.DetailOf(err), err)
+		return protocol.ErrorPoolUnreachable(shownURI(req, err), protocol.DetailOf(err), err)
 	}},
 	{protocol.ErrPoolInUse, poolInUse},
 	{protocol.ErrNoFlavor, flavorMissing},
-	{protocol.ErrFlavorInUse, func(req *protocol.Request, _ *protocol.Limits, _ error) *protocol.Error {
-		return protocol.ErrorFlavorInUse(req.Fields.FlavorName)
-	}},
+	{protocol.ErrFlavorInUse, flavorInUse},
 	{protocol.ErrFlavorElsewhere, func(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
 		return protocol.ErrorFlavorElsewhere(req.Queue(), protocol.DetailOf(err))
 	}},
 	{protocol.ErrNoRoom, noRoom},
+}
+
+// shownURI is the URI that an error is about, without its password: the one that was sent, if the error does not know.
+func shownURI(req *protocol.Request, err error) string {
+	if e, ok := errors.AsType[interface {
+		error
+		ShownURI() string
+	}](err); ok {
+		return e.ShownURI()
+	}
+	return protocol.ShownURI(req.Fields.URI)
+}
+
+// flavorInUse: a flavor in use can neither be deleted nor be left without pools, which the error names.
+func flavorInUse(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
+	if flavor := protocol.DetailOf(err); flavor != "" {
+		return protocol.ErrorFlavorLastPool(flavor)
+	}
+	return protocol.ErrorFlavorInUse(req.Fields.FlavorName)
 }
 
 // poolInUse: a pool that is in use can be neither deleted nor led to another database.
@@ -50,7 +71,9 @@ func flavorMissing(req *protocol.Request, _ *protocol.Limits, err error) *protoc
 // noRoom: administrators may make room.
 func noRoom(req *protocol.Request, _ *protocol.Limits, err error) *protocol.Error {
 	e := protocol.ErrorNoRoom(wantedFlavor(req)).WithCause(err)
-	e.RetryAfter, e.Outcome = retryUnavailable, protocol.OutcomeNothing
+	if e.Status == 503 {
+		e.RetryAfter, e.Outcome = retryUnavailable, protocol.OutcomeNothing
+	}
 	return e
 }
 

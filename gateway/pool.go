@@ -9,7 +9,9 @@ import (
 // poolCreate handles pool_create. One that exists is replaced: 201 all the same, as on Zaqar.
 func (g *Gateway) poolCreate(c *call) {
 	f := &c.req.Fields
-	pool := protocol.Pool{Name: f.PoolName, URI: f.URI, Weight: f.Weight, Flavor: f.Flavor, Options: f.Options}
+	pool := protocol.Pool{
+		Name: f.PoolName, URI: f.URI, ListenURI: protocol.ListenOption(f.Options), Weight: f.Weight, Flavor: f.Flavor, Options: f.Options,
+	}
 	if pool.Options == nil {
 		pool.Options = emptyObject
 	}
@@ -44,6 +46,10 @@ func (g *Gateway) poolGet(c *call) {
 func (g *Gateway) poolUpdate(c *call) {
 	f := &c.req.Fields
 	change := protocol.PoolChange{Options: f.Options}
+	if f.Options != nil {
+		listen := protocol.ListenOption(f.Options)
+		change.ListenURI = &listen
+	}
 	if f.Set.Has(protocol.FieldURI) {
 		change.URI = &f.URI
 	}
@@ -93,21 +99,13 @@ func (a *poolFound) write(w *protocol.Writer, href string) {
 	}
 	if a.detailed {
 		w.Key("options")
-		w.RawJSON(orEmpty(a.pool.Options))
+		w.RawJSON(protocol.ShownOptions(a.pool.Options))
 	}
 	if href != "" {
 		w.Key("href")
 		w.String(href)
 	}
 	w.EndMap()
-}
-
-// orEmpty is a JSON object, {} if there is none.
-func orEmpty(object []byte) []byte {
-	if object == nil {
-		return emptyObject
-	}
-	return object
 }
 
 // poolList handles pool_list.

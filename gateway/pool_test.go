@@ -110,6 +110,9 @@ func (b *poolBackend) UpdatePool(_ context.Context, name string, change protocol
 	if change.Options != nil {
 		pool.Options = slices.Clone(change.Options)
 	}
+	if change.ListenURI != nil {
+		pool.ListenURI = strings.Clone(*change.ListenURI)
+	}
 	if err := b.fits(pool); err != nil {
 		return nil, err
 	}
@@ -257,6 +260,14 @@ func TestPools(t *testing.T) {
 			response: `{"title":"Unable to delete","description":"Pool used is used: queues are in it, or a flavor names it."}`},
 		{name: "out of its flavor", request: "PATCH /v2/pools/p1", body: `{"flavor":""}`, status: 200,
 			response: `{"name":"p1","uri":"postgres://u@h/p1?sslmode=disable","weight":60,"flavor":"","href":"/v2/pools/p1"}`},
+		{name: "a second address", request: "PATCH /v2/pools/p1", body: `{"options":{"listen":"postgres://u:hush@direct/p1","a":1}}`, status: 200,
+			response: `{"name":"p1","uri":"postgres://u@h/p1?sslmode=disable","weight":60,"flavor":null,"href":"/v2/pools/p1"}`,
+			action:   "pool_update", frame: `{"pool_name":"p2","options":{"listen":"postgres://u:hush@direct/p2"}}`, replyStatus: 200,
+			reply: `{"name":"p2","uri":"postgres://u@h/p2","weight":2,"flavor":null}`},
+		{name: "a second address, shown", request: "GET /v2/pools/p1?detailed=true", status: 200,
+			response: `{"name":"p1","uri":"postgres://u@h/p1?sslmode=disable","weight":60,"flavor":null,"options":{"a":1,"listen":"postgres://u@direct/p1"},"href":"/v2/pools/p1"}`,
+			action:   "pool_get", frame: `{"pool_name":"p2","detailed":true}`, replyStatus: 200,
+			reply: `{"name":"p2","uri":"postgres://u@h/p2","weight":2,"flavor":null,"options":{"listen":"postgres://u@direct/p2"}}`},
 		{name: "delete", request: "DELETE /v2/pools/p1", status: 204, action: "pool_delete", frame: `{"pool_name":"p2"}`, replyStatus: 204, reply: `"Pool p2 removed."`},
 		{name: "delete, again", request: "DELETE /v2/pools/p1", status: 204, action: "pool_delete", frame: `{"pool_name":"p2"}`, replyStatus: 204, reply: `"Pool p2 removed."`},
 	})

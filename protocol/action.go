@@ -114,7 +114,7 @@ var actions = [...]Action{
 	{Name: "pool_list", Optional: FieldMarker | FieldLimit | FieldDetailed, Class: ClassSession, Admin: true, bodyless: true,
 		check: checkPoolList},
 	{Name: "pool_update", Required: FieldPoolName, Optional: poolFields, Class: ClassSession, Admin: true, check: checkPoolUpdate},
-	{Name: "pool_delete", Required: FieldPoolName, Class: ClassSession, Admin: true, check: checkPoolName},
+	{Name: "pool_delete", Required: FieldPoolName, Class: ClassSession, Admin: true, check: checkPoolDelete},
 
 	{Name: "flavor_create", Required: FieldFlavorName, Optional: flavorFields, Class: ClassSession, Admin: true, check: checkFlavorCreate},
 	{Name: "flavor_get", Required: FieldFlavorName, Optional: FieldDetailed, Class: ClassSession, Admin: true, check: checkFlavorName},

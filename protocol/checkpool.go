@@ -26,6 +26,16 @@ func checkAdminName(what, name string) *Error {
 
 func checkPoolName(r *Request, _ *Limits) *Error { return checkAdminName("Pool", r.Fields.PoolName) }
 
+// checkOtherPool is for changes, which the default pool does not take; fixed says so.
+func checkOtherPool(r *Request, lim *Limits, fixed *Error) *Error {
+	if r.Fields.PoolName == DefaultPool {
+		return fixed
+	}
+	return checkPoolName(r, lim)
+}
+
+func checkPoolDelete(r *Request, lim *Limits) *Error { return checkOtherPool(r, lim, errDefaultDelete) }
+
 func checkPoolList(r *Request, lim *Limits) *Error {
 	if !inRange(&r.Fields, FieldLimit, &r.Fields.Limit, lim.DefaultPage, lim.MaxPoolsPerPage) {
 		return errQueueLimit(lim.MaxPoolsPerPage)
@@ -35,12 +45,10 @@ func checkPoolList(r *Request, lim *Limits) *Error {
 
 func checkPoolCreate(r *Request, lim *Limits) *Error {
 	f := &r.Fields
-	if err := checkPoolName(r, lim); err != nil {
+	if err := checkOtherPool(r, lim, errDefaultCreate); err != nil {
 		return err
 	}
 	switch {
-	case f.PoolName == DefaultPool:
-		return errDefaultPool
 	case !f.Set.Has(FieldURI):
 		return errRequired("uri")
 	case !f.Set.Has(FieldWeight):
@@ -51,7 +59,7 @@ func checkPoolCreate(r *Request, lim *Limits) *Error {
 
 func checkPoolUpdate(r *Request, lim *Limits) *Error {
 	f := &r.Fields
-	if err := checkPoolName(r, lim); err != nil {
+	if err := checkOtherPool(r, lim, errDefaultUpdate); err != nil {
 		return err
 	}
 	if f.Set&poolFields == 0 {
@@ -74,6 +82,9 @@ func checkPool(f *Fields, lim *Limits) *Error {
 	if len(f.Options) > lim.MaxOptionsBytes {
 		return errOptionsSize("pool", lim.MaxOptionsBytes)
 	}
+	if err := checkListen(f.Options); err != nil {
+		return err
+	}
 	if f.Flavor != "" { // an empty one takes the pool out of its flavor
 		return checkAdminName("Flavor", f.Flavor)
 	}
@@ -87,7 +98,7 @@ func checkPoolURI(f *Fields) *Error {
 	case !f.Set.Has(FieldURI):
 		return nil
 	case len(f.URI) > maxPoolURI:
-		return errURILength(maxPoolURI)
+		return errURILength("uri", maxPoolURI)
 	case strings.IndexByte(f.URI, 0) >= 0:
 		return errFieldNUL("uri")
 	}
@@ -133,6 +144,9 @@ func checkPoolNames(f *Fields) *Error {
 	for _, name := range f.PoolList {
 		if err := checkAdminName("Pool", name); err != nil {
 			return err
+		}
+		if name == DefaultPool {
+			return errDefaultFlavor
 		}
 	}
 	return nil

@@ -30,11 +30,14 @@ var (
 	ErrPoolExists = errors.New("pool exists")
 	// ErrPoolUnreachable: the pool's database cannot be connected to, or its URI cannot be read.
 	ErrPoolUnreachable = errors.New("cannot connect to the pool")
+	// ErrPoolUnfit: the pool's database can be connected to, and cannot be a pool. The error's detail says why.
+	ErrPoolUnfit = errors.New("the database cannot be a pool")
 	// ErrPoolInUse: queues are placed in the pool, or a flavor names it.
 	ErrPoolInUse = errors.New("pool is in use")
 	// ErrNoFlavor: the flavor does not exist.
 	ErrNoFlavor = errors.New("flavor does not exist")
-	// ErrFlavorInUse: queues ask for the flavor.
+	// ErrFlavorInUse: queues ask for the flavor, so that it can neither be deleted nor, when it is the error's detail, lose its
+	// last pool.
 	ErrFlavorInUse = errors.New("flavor is in use")
 	// ErrFlavorElsewhere: a queue was to get a flavor in whose pools it is not.
 	ErrFlavorElsewhere = errors.New("queue is in no pool of the flavor")

@@ -9,22 +9,24 @@ type Pool struct {
 	Name string
 	// URI says where the database is. It may hold a password: see ShownURI.
 	URI string
-	// ListenURI is a direct connection for LISTEN where URI goes through a connection pooler; "" is URI.
+	// ListenURI is a direct connection for LISTEN where URI goes through a connection pooler; "" is URI. Clients set it by
+	// ListenOption. It may hold a password too.
 	ListenURI string
 	// Weight is the pool's share of the new queues, relative to the others'; 0 gets none.
 	Weight int64
 	// Flavor is the flavor that the pool belongs to; "" is none.
 	Flavor string
-	// Options is a JSON object.
+	// Options is a JSON object; see ShownOptions.
 	Options []byte
 }
 
 // PoolChange is what pool_update changes; nil leaves a field as it is.
 type PoolChange struct {
-	URI     *string
-	Weight  *int64
-	Flavor  *string
-	Options []byte
+	URI       *string
+	ListenURI *string
+	Weight    *int64
+	Flavor    *string
+	Options   []byte
 }
 
 // Flavor names the pools that new queues which ask for it may be placed in.

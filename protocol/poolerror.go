@@ -1,18 +1,25 @@
 package protocol
 
-import "fmt"
-
 // Faults of what is asked of pools and flavors that never vary.
 var (
 	errNothingOfPool   = adminError("One of `uri`, `weight`, `flavor`, or `options` needs to be specified")
 	errNothingOfFlavor = adminError("`pool_list` needs to be specified")
-	errDefaultPool     = adminError("'" + DefaultPool + "' is the name of the pool that always exists")
+	errListenType      = adminError("options.listen is not of type 'string'")
+	errDefaultCreate   = defaultPoolError("It cannot be replaced.").told(titleCreate, "")
+	errDefaultUpdate   = defaultPoolError("It cannot be changed here; its weight is the setting default-pool-weight.").told(titleUpdate, "")
+	errDefaultDelete   = defaultPoolError("It cannot be deleted.").told(titleDelete, "")
+	errDefaultFlavor   = adminError("The pool " + DefaultPool + " cannot be of a flavor.")
 	errNoPools         = actionError(400, "no_pools", "", "A flavor needs at least one pool.").told(titleCreate, "")
 )
 
 // adminError is a fault of a field of a pool or a flavor.
 func adminError(exception string, args ...any) *Error {
 	return actionError(400, "admin_field", "", exception, args...).told(titleBody, "")
+}
+
+// defaultPoolError refuses a change of the default pool.
+func defaultPoolError(exception string) *Error {
+	return actionError(403, "default_pool", "", "The pool "+DefaultPool+" is the gateway's own database. "+exception)
 }
 
 func errAdminNameLength(what string, limit int) *Error {
@@ -41,7 +48,9 @@ func errAbove(v, most int64) *Error {
 	return adminError("%d is greater than the maximum of %d", v, most)
 }
 
-func errURILength(limit int) *Error { return adminError("uri is longer than %d characters", limit) }
+func errURILength(field string, limit int) *Error {
+	return adminError("%s is longer than %d characters", field, limit)
+}
 
 // ErrorPoolMissing answers an action on a pool that does not exist.
 func ErrorPoolMissing(pool string) *Error {
@@ -62,6 +71,11 @@ func ErrorPoolUnreachable(shownURI, reason string, cause error) *Error {
 	return adminError("cannot connect to %s%s", shownURI, reason).WithCause(cause)
 }
 
+// ErrorPoolUnfit answers a pool whose database answers and cannot be a pool, for reason; shownURI has no password.
+func ErrorPoolUnfit(shownURI, reason string, cause error) *Error {
+	return adminError("cannot use %s: %s", shownURI, reason).WithCause(cause)
+}
+
 // ErrorPoolExists answers a pool whose database is a pool already.
 func ErrorPoolExists(shownURI string) *Error {
 	return actionError(409, "pool_exists", "", "The database %s is a pool already.", shownURI)
@@ -76,6 +90,13 @@ func ErrorPoolInUseByFlavor(flavor string) *Error {
 func ErrorPoolInUse(change, pool string) *Error {
 	return actionError(403, "pool_in_use", "", "Pool %s is used: queues are in it, or a flavor names it.", pool).
 		told("Unable to "+change, "")
+}
+
+// ErrorFlavorLastPool answers a change of a pool or of a flavor that would take its last pool from a flavor that queues ask
+// for.
+func ErrorFlavorLastPool(flavor string) *Error {
+	return actionError(403, "flavor_in_use", "", "Flavor %s is used by queues; its last pool cannot be taken away.", flavor).
+		told(titleUpdate, "")
 }
 
 // ErrorFlavorInUse answers the deletion of a flavor that queues ask for.
@@ -99,11 +120,11 @@ func ErrorFlavorPoolMissing(r *Request, pool string) *Error {
 		told(titleCreate, "")
 }
 
-// ErrorNoRoom answers a new queue that no pool takes; flavor is "" when it asked for none.
+// ErrorNoRoom answers a new queue that no pool takes; flavor is "" when it asked for none. One that asks for a flavor may
+// ask for another; for the others there is nothing but to try later.
 func ErrorNoRoom(flavor string) *Error {
-	exception := "No pool takes the queue."
 	if flavor != "" {
-		exception = fmt.Sprintf("No pool of flavor %s takes the queue.", flavor)
+		return actionError(400, "no_room", "", "No pool of flavor %s takes the queue.", flavor)
 	}
-	return actionError(503, "no_room", "", exception)
+	return actionError(503, "no_room", "", "No pool takes the queue.")
 }

@@ -152,7 +152,12 @@ var restCases = []restCase{
 	{"pool, options", "pool_create", poolP, "", `{"weight": 1, "uri": "u", "options": [1]}`, titleBody, "[1] is not of type 'object'"},
 	{"pool, bad JSON", "pool_create", poolP, "", `{`, titleBody, "JSON could not be parsed."},
 	{"pool, name", "pool_get", PathValues{PoolName: "a b"}, "", ``, titleBody, "Pool names may only contain ASCII letters, digits, underscores, and dashes."},
-	{"pool, the default one", "pool_create", PathValues{PoolName: "default"}, "", `{"weight": 1, "uri": "u"}`, titleBody, "'default' is the name of the pool that always exists"},
+	{"pool, the default one", "pool_get", PathValues{PoolName: "default"}, "", ``, "", ""},
+	{"pool, listen", "pool_create", poolP, "", `{"weight": 1, "uri": "u", "options": {"listen": "postgres://x"}}`, "", ""},
+	{"pool, listen a number", "pool_create", poolP, "", `{"weight": 1, "uri": "u", "options": {"listen": 1}}`, titleBody, "options.listen is not of type 'string'"},
+	{"pool, listen null", "pool_update", poolP, "", `{"options": {"listen": null}}`, titleBody, "options.listen is not of type 'string'"},
+	{"pool, listen with NUL", "pool_update", poolP, "", `{"options": {"listen": "\u0000"}}`, titleBody, `The value of the "options.listen" field must not contain NUL characters.`},
+	{"pool, listen too long", "pool_update", poolP, "", `{"options": {"listen": "` + strings.Repeat("u", 256) + `"}}`, titleBody, "options.listen is longer than 255 characters"},
 	{"pool, nothing known", "pool_update", poolP, "", `{"x": 60}`, titleBody, "One of `uri`, `weight`, `flavor`, or `options` needs to be specified"},
 	{"pools, limit", "pool_list", PathValues{}, "limit=21", "", titleAPI, limit20List},
 	{"flavor", "flavor_create", flavor, "", `{"pool_list": ["p1"], "capabilities": {}}`, "", ""},
@@ -162,7 +167,33 @@ var restCases = []restCase{
 	{"flavor, a number", "flavor_create", flavor, "", `{"pool_list": ["p1", 1 ]}`, titleBody, "1 is not of type 'string'"},
 	{"flavor, a list", "flavor_update", flavor, "", `{"pool_list": [ ["p1"]]}`, titleBody, `["p1"] is not of type 'string'`},
 	{"flavor, null", "flavor_update", flavor, "", `{"pool_list": [null]}`, titleBody, "None is not of type 'string'"},
+	{"flavor, the default pool", "flavor_create", flavor, "", `{"pool_list": ["default"]}`, titleBody, "The pool default cannot be of a flavor."},
 	{"flavor, nothing", "flavor_update", flavor, "", `{"x": 1}`, titleBody, "`pool_list` needs to be specified"},
+}
+
+// The default pool can be looked at and not be changed.
+func TestDefaultPoolIsFixed(t *testing.T) {
+	t.Parallel()
+	lim := DefaultLimits()
+	for action, want := range map[string]string{
+		"pool_create": "It cannot be replaced.",
+		"pool_update": "It cannot be changed here; its weight is the setting default-pool-weight.",
+		"pool_delete": "It cannot be deleted.",
+	} {
+		var req Request
+		c := restCase{path: PathValues{PoolName: DefaultPool}}
+		if action != "pool_delete" {
+			c.body = `{"weight": 1, "uri": "u"}`
+		}
+		err := DecodeREST(ActionByName(action), restInput(&c), &lim, &req)
+		if err == nil {
+			t.Errorf("%s was accepted", action)
+			continue
+		}
+		if _, text := err.REST(); err.Status != 403 || text != "The pool default is the gateway's own database. "+want {
+			t.Errorf("%s: %d %q", action, err.Status, text)
+		}
+	}
 }
 
 func restInput(c *restCase) *RESTInput {

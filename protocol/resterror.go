@@ -17,6 +17,7 @@ const (
 	titleConflict    = "Resource conflict"
 	titleDelete      = "Unable to delete"
 	titleCreate      = "Unable to create"
+	titleUpdate      = "Unable to update"
 	titleUnavailable = "Service temporarily unavailable"
 	titleInternal    = "Internal server error"
 )

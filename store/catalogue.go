@@ -85,11 +85,20 @@ type Bonds struct {
 
 // Bonds returns what ties a queue with these metadata to a pool.
 func (c *Catalogue) Bonds(ctx context.Context, key protocol.QueueKey, metadata []byte) (bonds Bonds, err error) {
-	info := newQueueInfo(0, key, metadata, 0)
+	bonds, err = readBonds(ctx, c.s.pool, newQueueInfo(0, key, metadata, 0))
+	return bonds, c.s.classify(err)
+}
+
+// querier is a pool of connections or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func readBonds(ctx context.Context, from querier, info *queueInfo) (bonds Bonds, err error) {
 	bonds.Flavor = info.flavor
-	rows, err := c.s.pool.Query(ctx, sqlBonds, key.Project, key.Name, notEmpty(info.deadLetterQueue))
+	rows, err := from.Query(ctx, sqlBonds, info.key.Project, info.key.Name, notEmpty(info.deadLetterQueue))
 	if err != nil {
-		return bonds, fmt.Errorf("look up ties of queue: %w", c.s.classify(err))
+		return bonds, fmt.Errorf("look up ties of queue: %w", err)
 	}
 	var kind int
 	var pool int64
@@ -103,7 +112,7 @@ func (c *Catalogue) Bonds(ctx context.Context, key protocol.QueueKey, metadata [
 		return nil
 	})
 	if err != nil {
-		return bonds, fmt.Errorf("look up ties of queue: %w", c.s.classify(err))
+		return bonds, fmt.Errorf("look up ties of queue: %w", err)
 	}
 	return bonds, nil
 }
@@ -113,18 +122,26 @@ INSERT INTO queue (project, name, metadata, dead_letter, flavor, dead_letter_que
 VALUES ($1, $2, $3, $4, $5, $6, $7, true) ON CONFLICT (project, name) DO NOTHING RETURNING id`
 
 // Place notes that a queue is in a pool, not the default one, where the caller is to make it next: see TakeBack. It returns
-// id 0 if there is a queue of that name already. Errors: protocol.ErrNoFlavor, ErrNoPool.
+// id 0 if there is a queue of that name already, or if meanwhile something ties the queue to another pool. Errors:
+// protocol.ErrNoFlavor, ErrNoPool.
 func (c *Catalogue) Place(ctx context.Context, key protocol.QueueKey, metadata []byte, pool int64) (id int64, err error) {
 	info := newQueueInfo(0, key, metadata, 0)
-	err = c.s.pool.QueryRow(ctx, sqlPlace, key.Project, key.Name, metadata, info.deadLetters(), notEmpty(info.flavor),
-		notEmpty(info.deadLetterQueue), pool).Scan(&id)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return 0, nil
-	case violates(err, "queue_pool_id_fkey"):
-		return 0, protocol.ErrNoPool
-	case err != nil:
-		return 0, fmt.Errorf("place queue: %w", c.s.classifyWrite(unknownFlavor(err, info)))
+	err = c.s.inTx(ctx, func(tx pgx.Tx) error {
+		if fit, err := fits(ctx, tx, info, pool); err != nil || !fit {
+			return err
+		}
+		err := tx.QueryRow(ctx, sqlPlace, key.Project, key.Name, metadata, info.deadLetters(), notEmpty(info.flavor),
+			notEmpty(info.deadLetterQueue), pool).Scan(&id)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil
+		case violates(err, "queue_pool_id_fkey"):
+			return protocol.ErrNoPool
+		}
+		return unknownFlavor(err, info)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("place queue: %w", err)
 	}
 	return id, nil
 }
@@ -162,13 +179,20 @@ UPDATE queue SET metadata = $3, dead_letter = $4, flavor = $5, dead_letter_queue
 WHERE project = $1 AND name = $2 AND pool_id = $7`
 
 // CopyMetadata notes the metadata that a queue in a pool, not the default one, is about to get. It returns
-// protocol.ErrNoFlavor when they name a flavor that does not exist.
+// protocol.ErrNoFlavor when they name a flavor that does not exist, and ErrDeadLetterPool when they name a dead-letter queue
+// elsewhere.
 func (c *Catalogue) CopyMetadata(ctx context.Context, key protocol.QueueKey, pool int64, metadata []byte) error {
 	info := newQueueInfo(0, key, metadata, 0)
-	_, err := c.s.pool.Exec(ctx, sqlCopyMetadata, key.Project, key.Name, metadata, info.deadLetters(), notEmpty(info.flavor),
-		notEmpty(info.deadLetterQueue), pool)
+	err := c.s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := mayTie(ctx, tx, info, pool); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqlCopyMetadata, key.Project, key.Name, metadata, info.deadLetters(), notEmpty(info.flavor),
+			notEmpty(info.deadLetterQueue), pool)
+		return unknownFlavor(err, info)
+	})
 	if err != nil {
-		return fmt.Errorf("note metadata: %w", c.s.classifyWrite(unknownFlavor(err, info)))
+		return fmt.Errorf("note metadata: %w", err)
 	}
 	return nil
 }

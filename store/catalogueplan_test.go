@@ -34,6 +34,7 @@ var cataloguePlans = []pinnedPlan{
 	{"remove", sqlRemove, []string{"queue_pkey"}},
 	{"removals", sqlRemovals, []string{"queue_removed"}},
 	{"removed", sqlRemoved, []string{"queue_pkey"}},
+	{"bare flavors", sqlBareFlavors, []string{"queue_flavor"}},
 	{"delete pool", sqlPoolDelete, []string{"pool_name_key"}},
 	{"delete flavor", sqlFlavorDelete, []string{"flavor_pkey"}},
 	{"old queues", sqlNamesOf, []string{"queue_project_name_key"}},

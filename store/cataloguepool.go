@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -79,13 +80,21 @@ UPDATE pool SET uri = $2, listen_uri = $3, weight = $4, flavor = $5, options = $
 	sqlPoolDelete = `DELETE FROM pool WHERE name = $1`
 )
 
-// Change runs fn in one transaction that keeps all other changes of pools and flavors away.
+// Change runs fn in one transaction that keeps all other changes of pools and flavors away, and ends with Check.
 func (c *Catalogue) Change(ctx context.Context, fn func(*CatalogueChange) error) error {
 	return c.s.inTx(ctx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, sqlCatalogueLock); err != nil {
 			return err
 		}
-		return fn(&CatalogueChange{ctx, tx})
+		change := &CatalogueChange{ctx: ctx, tx: tx}
+		var err error
+		if change.bare, err = change.bareFlavors(); err != nil {
+			return err
+		}
+		if err := fn(change); err != nil {
+			return err
+		}
+		return change.Check()
 	})
 }
 
@@ -93,6 +102,37 @@ func (c *Catalogue) Change(ctx context.Context, fn func(*CatalogueChange) error)
 type CatalogueChange struct {
 	ctx context.Context
 	tx  pgx.Tx
+	// bare are the flavors in use that had no pool before the change.
+	bare []string
+}
+
+// sqlBareFlavors lists the flavors that queues ask for and that have no pool.
+const sqlBareFlavors = `
+SELECT f.name FROM flavor f
+WHERE NOT EXISTS (SELECT FROM pool p WHERE p.flavor = f.name) AND EXISTS (SELECT FROM queue q WHERE q.flavor = f.name)
+ORDER BY f.name`
+
+func (c *CatalogueChange) bareFlavors() ([]string, error) {
+	rows, err := c.tx.Query(c.ctx, sqlBareFlavors)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Check returns protocol.ErrFlavorInUse, with its name as the detail, if the change so far takes its last pool from a
+// flavor that queues ask for: no more of them could be made.
+func (c *CatalogueChange) Check() error {
+	bare, err := c.bareFlavors()
+	if err != nil {
+		return err
+	}
+	for _, name := range bare {
+		if !slices.Contains(c.bare, name) {
+			return &protocol.FaultDetail{Fault: protocol.ErrFlavorInUse, Detail: name}
+		}
+	}
+	return nil
 }
 
 // Pools returns all pools.
@@ -190,7 +230,7 @@ ON CONFLICT (name) DO UPDATE SET capabilities = EXCLUDED.capabilities`
 )
 
 // CreateFlavor makes a flavor of these pools, or replaces one of that name. A pool that was in another flavor leaves it.
-// It returns protocol.ErrNoPool with the pool's name as its detail.
+// It returns protocol.ErrNoPool with the pool's name as its detail, and the errors of CatalogueChange.Check.
 func (c *Catalogue) CreateFlavor(ctx context.Context, flavor *protocol.Flavor) error {
 	err := c.Change(ctx, func(change *CatalogueChange) error {
 		if _, err := change.tx.Exec(ctx, sqlFlavorInsert, flavor.Name, flavor.Capabilities); err != nil {
@@ -204,7 +244,7 @@ func (c *Catalogue) CreateFlavor(ctx context.Context, flavor *protocol.Flavor) e
 	return nil
 }
 
-// UpdateFlavor changes a flavor. Errors: protocol.ErrNoFlavor, protocol.ErrNoPool.
+// UpdateFlavor changes a flavor. Errors: protocol.ErrNoFlavor, and those of CreateFlavor.
 func (c *Catalogue) UpdateFlavor(ctx context.Context, name string, change *protocol.FlavorChange) error {
 	err := c.Change(ctx, func(tx *CatalogueChange) error {
 		tag, err := tx.tx.Exec(ctx, sqlFlavorUpdate, name, change.Capabilities)

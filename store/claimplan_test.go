@@ -88,8 +88,11 @@ func (w *world) plan(s *Store, sql string) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	nulls := strings.TrimSuffix(strings.Repeat("NULL,", parameters), ",")
-	rows, err := conn.Query(ctx, "EXPLAIN EXECUTE explained("+nulls+")")
+	nulls := ""
+	if parameters > 0 {
+		nulls = "(NULL" + strings.Repeat(",NULL", parameters-1) + ")"
+	}
+	rows, err := conn.Query(ctx, "EXPLAIN EXECUTE explained"+nulls)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -205,7 +205,16 @@ func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 		_ = tx.Rollback(context.WithoutCancel(ctx))
 		return s.classify(err)
 	}
-	return s.classifyWrite(tx.Commit(ctx))
+	return s.classifyCommit(tx.Commit(ctx))
+}
+
+// classifyCommit is classifyWrite for the end of a transaction. A connection that is lost between a COMMIT and its answer
+// is reported by pgx 5.12 as one that was closed before, so as safe to retry; the transaction may be committed.
+func (s *Store) classifyCommit(err error) error {
+	if errors.Is(err, pgconn.ErrConnClosed) {
+		return fmt.Errorf("%w: %w", protocol.ErrOutcomeUnknown, err)
+	}
+	return s.classifyWrite(err)
 }
 
 func isProtocolError(err error) bool {
@@ -213,7 +222,7 @@ func isProtocolError(err error) bool {
 		protocol.ErrNoQueue, protocol.ErrNoMessage, protocol.ErrNoClaim, protocol.ErrClaimed, protocol.ErrNotClaimedBy,
 		protocol.ErrNotClaimed, protocol.ErrNoSubscription, protocol.ErrSubscriptionExists, protocol.ErrPostTooLarge,
 		protocol.ErrUnavailable, protocol.ErrOutcomeUnknown, protocol.ErrOverloaded, protocol.ErrStopping, protocol.ErrLeaseLost,
-		protocol.ErrNoPool, protocol.ErrPoolExists, protocol.ErrPoolUnreachable, protocol.ErrPoolInUse,
+		protocol.ErrNoPool, protocol.ErrPoolExists, protocol.ErrPoolUnreachable, protocol.ErrPoolUnfit, protocol.ErrPoolInUse,
 		protocol.ErrNoFlavor, protocol.ErrFlavorInUse, protocol.ErrFlavorElsewhere, protocol.ErrNoRoom, protocol.ErrDeadLetterPool,
 	} {
 		if errors.Is(err, known) {

@@ -265,7 +265,7 @@ func TestRenewAndRelease(t *testing.T) {
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, key, ctx := w.store("", nil), newKey(), t.Context()
+	s, key, ctx := w.store("", func(c *Config) { c.Deliveries.ConfirmationPause = 0 }), newKey(), t.Context()
 	sub := &protocol.Subscription{Queue: key, Subscriber: "http://h/", TTL: 600}
 	wantErr(t, "create", s.CreateSubscription(ctx, sub, true), nil)
 	d := w.lease(s, sub.ID)

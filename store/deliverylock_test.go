@@ -19,7 +19,12 @@ import (
 func TestDeliveryLockOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	edit := func(c *Config) { sweeping(c); c.Deliveries.DeadDeliveries = 3 }
+	edit := func(c *Config) {
+		sweeping(c)
+		c.Deliveries.DeadDeliveries = 3
+		// Past these nothing would be done any more.
+		c.Deliveries.ConfirmationsPerAddress, c.Deliveries.ConfirmationsPerProject = 1_000_000, 1_000_000
+	}
 	stores := []*Store{w.store("", edit), w.store("", edit)}
 	keys := []protocol.QueueKey{newKey(), newKey()}
 	var all errgroup.Group

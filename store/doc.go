@@ -32,16 +32,18 @@
 // A transaction takes its locks in this order, and later ones never before earlier ones:
 //
 //  1. idempotency keys, sorted;
-//  2. the catalogue's row (installation), by who changes pools or flavors, and then rows of pool and flavor, which making
+//  2. the names of queues that dead letters tie (advisory locks, see tie.go), sorted; who changes a queue's metadata has its
+//     row already, for which nobody waits who has these;
+//  3. the catalogue's row (installation), by who changes pools or flavors, and then rows of pool and flavor, which making
 //     a queue takes shared; a queue's id among those that were placed (placed_queue); a queue's row by name (create,
 //     delete, update): one per transaction;
-//  3. counter rows (queue_seq), sorted by queue id; a flush and a promotion take many, all others one;
-//  4. rows of message, inbox, promoted, gateway: only with FOR UPDATE SKIP LOCKED. Who needs a row that is locked answers
+//  4. counter rows (queue_seq), sorted by queue id; a flush and a promotion take many, all others one;
+//  5. rows of message, inbox, promoted, gateway: only with FOR UPDATE SKIP LOCKED. Who needs a row that is locked answers
 //     for it separately or leaves it to the next pass. The sweeper takes rows of subscription and dead_delivery likewise;
 //     others take a row of subscription, then its row of delivery, then its rows of dead_delivery; whoever takes several
 //     subscriptions takes them in the order of their ids. Deliverers begin with the row of delivery. After these,
 //     rows of queue_watch, sorted by queue id;
-//  5. rows of queue_count: each writer of each gateway has its own, and only the sweeper takes others', with SKIP LOCKED.
+//  6. rows of queue_count: each writer of each gateway has its own, and only the sweeper takes others', with SKIP LOCKED.
 //     Who has one waits for nothing but the flusher, which takes the next queue's counter: and nobody who has a counter
 //     waits for a row of the flusher's.
 //

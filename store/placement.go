@@ -30,6 +30,9 @@ type Placement interface {
 type Placed struct {
 	// Pool is the pool's id, 0 the default pool.
 	Pool int64
+	// Several says that there are other pools: the store of the default pool, which has yet to make the queue, makes sure
+	// that nothing has tied it to another one meanwhile.
+	Several bool
 	// ID is the queue's id. It is 0 where the store of the default pool has yet to make the queue.
 	ID int64
 	// Metadata are those with which the queue is to be made in its pool, if it is not there yet.

@@ -325,7 +325,7 @@ func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata [
 	case placed.Pool != s.cfg.PoolID:
 		return nil, false, &ElsewhereError{placed}
 	case s.cfg.PoolID == 0:
-		info, err = s.insertQueue(ctx, key, metadata)
+		info, err = s.insertQueue(ctx, key, metadata, placed.Several)
 		return info, true, err
 	case placed.New:
 		return newQueueInfo(placed.ID, key, placed.Metadata, s.cfg.DefaultMessageTTL), true, nil
@@ -343,12 +343,25 @@ func (s *Store) makeQueue(ctx context.Context, key protocol.QueueKey, metadata [
 	return newQueueInfo(placed.ID, key, placed.Metadata, s.cfg.DefaultMessageTTL), false, nil
 }
 
-// insertQueue makes a queue of the default pool; nil without an error if there is one of that name.
-func (s *Store) insertQueue(ctx context.Context, key protocol.QueueKey, metadata []byte) (*queueInfo, error) {
+// insertQueue makes a queue of the default pool; nil without an error if there is one of that name or, where there are
+// several pools, something ties it to another one.
+func (s *Store) insertQueue(ctx context.Context, key protocol.QueueKey, metadata []byte, several bool) (*queueInfo, error) {
 	info := newQueueInfo(0, key, metadata, s.cfg.DefaultMessageTTL)
 	flavor, deadLetters := s.catalogued(info)
-	err := s.pool.QueryRow(ctx, sqlQueueCreate, key.Project, key.Name, metadata, info.deadLetters(),
-		s.cfg.ObserveFor.Milliseconds(), flavor, deadLetters).Scan(&info.id)
+	args := []any{key.Project, key.Name, metadata, info.deadLetters(), s.cfg.ObserveFor.Milliseconds(), flavor, deadLetters}
+	var err error
+	if several {
+		err = s.inTx(ctx, func(tx pgx.Tx) error {
+			if fit, err := fits(ctx, tx, info, 0); err != nil {
+				return err
+			} else if !fit {
+				return pgx.ErrNoRows
+			}
+			return unknownFlavor(tx.QueryRow(ctx, sqlQueueCreate, args...).Scan(&info.id), info)
+		})
+	} else {
+		err = s.pool.QueryRow(ctx, sqlQueueCreate, args...).Scan(&info.id)
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -21,7 +21,7 @@ UPDATE queue SET metadata = $2, dead_letter = $3, flavor = $4, dead_letter_queue
 // UpdateQueue replaces a queue's metadata by what update makes of them, and returns the queue as it is then. No other
 // change comes between. An error of update is returned as it is and changes nothing. update may be called more than
 // once; the queue is locked while it runs. Errors: protocol.ErrNoQueue; protocol.ErrNoFlavor when the new metadata name
-// a flavor that does not exist.
+// a flavor that does not exist; protocol.ErrDeadLetterPool when they name a dead-letter queue in another pool.
 func (s *Store) UpdateQueue(ctx context.Context, key protocol.QueueKey, update func(metadata []byte) ([]byte, error)) (*protocol.Queue, error) {
 	var queue *protocol.Queue
 	var refusal error
@@ -35,6 +35,11 @@ func (s *Store) UpdateQueue(ctx context.Context, key protocol.QueueKey, update f
 		}
 		info := newQueueInfo(id, key, metadata, s.cfg.DefaultMessageTTL)
 		queue = &protocol.Queue{QueueKey: key, ID: id, Metadata: metadata}
+		if s.cfg.PoolID == 0 && s.placement != nil {
+			if err := mayTie(ctx, tx, info, 0); err != nil {
+				return err
+			}
+		}
 		flavor, deadLetters := s.catalogued(info)
 		_, err = tx.Exec(ctx, sqlQueueUpdate, id, metadata, info.deadLetters(), flavor, deadLetters)
 		return unknownFlavor(err, info)

@@ -52,7 +52,7 @@ func (w *sweeper) deadLetters(ctx context.Context) (more bool, err error) {
 				return err
 			}
 			_, left, err := w.s.buryAll(ctx, q)
-			if errors.Is(err, protocol.ErrUnavailable) || ctx.Err() != nil {
+			if errors.Is(err, protocol.ErrUnavailable) && !elsewhere(err) || ctx.Err() != nil {
 				return err
 			}
 			if err != nil { // the other queues must not wait for one whose dead-letter queue cannot be

@@ -43,6 +43,17 @@ func TestPoolCommands(t *testing.T) {
 	p.refused("begins with postgres://", "pool", "create", "bad", "mysql://u:hush@h/x")
 	p.refused("lower-case letters", "pool", "create", "bad", "embedded://local/UPPER")
 	p.refused("the database is the gateway's own", "pool", "create", "bad", "embedded://local/postgres")
+	p.refused("is a pool already", "pool", "create", "bad", "embedded://local/nusku")
+	p.refused("It cannot be deleted", "pool", "delete", "default")
+	if got := p.objects("pool", "get", "default"); len(got) != 1 || got[0]["weight"] != 100.0 {
+		t.Errorf("the default pool %v", got)
+	}
+	p.refused("cannot connect to postgres://u@127.0.0.1:1/x", "pool", "create", "beside", "embedded://local/beside",
+		"--options", `{"b": 2}`, "--listen", "postgres://u:hush@127.0.0.1:1/x")
+	p.do("pool", "create", "beside", "embedded://local/beside", "--options", `{"b": 2}`, "--listen", "embedded://local/beside")
+	if got := p.objects("pool", "get", "beside"); len(got) != 1 || !cmp.Equal(got[0]["options"], any(map[string]any{"b": 2.0, "listen": "embedded://local/beside"})) {
+		t.Errorf("the pool with a second address %v", got)
+	}
 	p.do("pool", "delete", "beside")
 	health := p.objects("health")
 	if len(health) != 2 || health[1]["name"] != "spare" {

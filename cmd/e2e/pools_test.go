@@ -115,6 +115,10 @@ func TestTwoPools(t *testing.T) {
 	if catalog, pools = c.health(); !catalog || !pools["near"].Reachable || pools["far"].Reachable {
 		t.Errorf("far is down, and health says %v %+v", catalog, pools)
 	}
+	for i := range queues { // new queues go where they can be used
+		c.do(201, "PUT", fmt.Sprintf("/v2/queues/new%d", i), nil, nil)
+		c.post(fmt.Sprintf("new%d", i), "kept")
+	}
 
 	other.start()
 	for i := range queues {

@@ -32,6 +32,6 @@ func memoryLimit(cfg *config.Settings, pools int64) int64 {
 	reply := int64(max(g.Limits.MaxMessagesPerPage, g.Limits.MaxMessagesPerClaim)) * int64(g.Limits.MaxPostBytes)
 	pool := int64(s.PostWaitBytes) + int64(s.FlushBytes) + int64(s.Claims.Workers)*int64(s.Claims.Bytes)
 	sum := g.MemoryBudget + int64(g.Blocking)*reply + int64(g.MaxSessions)*sessionBytes +
-		int64(g.Push.TotalRingBytes) + int64(g.Push.TotalPageBytes) + int64(cfg.Delivery.TotalPageBytes) + pools*pool
+		int64(g.Push.TotalRingBytes) + int64(g.Push.TotalPageBytes) + 2*int64(cfg.Delivery.TotalPageBytes) + pools*pool
 	return sum + sum/4
 }

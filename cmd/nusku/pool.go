@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -59,12 +60,13 @@ type poolCreateCmd struct {
 	URI     string `arg:"" name:"uri" help:"The database, like postgres://user:password@host/name."`
 	Weight  int64  `default:"100" placeholder:"N" help:"Its share of the new queues, relative to the other pools'; 0 gets none. Default: ${default}."`
 	Flavor  string `placeholder:"NAME" help:"The flavor that it belongs to, which must exist."`
+	Listen  string `placeholder:"URI" help:"A direct connection to the database, for notifications and migrations, where the URI goes through a connection pooler; the option listen."`
 	Options string `placeholder:"JSON" help:"A JSON object."`
 }
 
 // Run makes the pool.
 func (k *poolCreateCmd) Run(g *globals) error {
-	options, err := jsonObject("--options", k.Options)
+	options, err := k.options()
 	if err != nil {
 		return err
 	}
@@ -75,6 +77,22 @@ func (k *poolCreateCmd) Run(g *globals) error {
 		}
 		return out.say(map[string]any{"name": k.Pool, "created": true}, "Pool %s created.", k.Pool)
 	})
+}
+
+// options are --options with --listen, nil without either.
+func (k *poolCreateCmd) options() (any, error) {
+	options, err := jsonObject("--options", k.Options)
+	if err != nil || k.Listen == "" {
+		return options, err
+	}
+	fields := map[string]any{}
+	if raw, ok := options.(json.RawMessage); ok {
+		if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
+			return nil, usageError{errors.New("--options must be a JSON object")}
+		}
+	}
+	fields["listen"] = k.Listen
+	return fields, nil
 }
 
 type poolListCmd struct {

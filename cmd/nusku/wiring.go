@@ -135,7 +135,10 @@ func (n *node) startStore(ctx context.Context) (err error) {
 // extraDatabase is pgserver.Server.ExtraDatabase, whose refusal a client may see.
 func (n *node) extraDatabase(ctx context.Context, name string, create bool) (url string, err error) {
 	url, err = n.postgres.ExtraDatabase(ctx, name, create)
-	if errors.Is(err, pgserver.ErrReserved) {
+	switch {
+	case errors.Is(err, pgserver.ErrReserved) && name == pgserver.Database:
+		err = fmt.Errorf("%w: it is the default pool's", protocol.ErrPoolExists)
+	case errors.Is(err, pgserver.ErrReserved):
 		err = &protocol.FaultDetail{Fault: protocol.ErrPoolUnreachable, Detail: err.Error()}
 	}
 	return url, err

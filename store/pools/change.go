@@ -13,9 +13,10 @@ import (
 // CreatePool makes a pool, or replaces one of that name. Its database is connected to, found to be nobody else's, and
 // brought up to date first; after an error the catalogue is as it was. What is refused touches no database, nor makes one.
 //
-// Errors: protocol.ErrPoolUnreachable, with what is wrong with the URI as its detail if that is known; ErrPoolExists when the database is
-// another pool, here or of another installation; ErrNoFlavor; ErrPoolInUse when queues are in the pool and the URI leads
-// to another database.
+// Errors: protocol.ErrPoolUnreachable, with what is wrong with the URI as its detail if that is known; ErrPoolUnfit when the
+// database holds what is not ours, or its schema cannot be brought up to date; ErrPoolExists when it is another pool, here or
+// of another installation; ErrNoFlavor; ErrPoolInUse when queues are in the pool and the URI leads to another database;
+// ErrFlavorInUse, with the flavor as its detail, when the pool is the last one of a flavor that queues ask for, and leaves it.
 func (r *Router) CreatePool(ctx context.Context, pool protocol.Pool) error {
 	if pool.Name == protocol.DefaultPool {
 		return fmt.Errorf("create pool: %w", protocol.ErrPoolExists)
@@ -50,9 +51,12 @@ func (r *Router) UpdatePool(ctx context.Context, name string, change protocol.Po
 
 // changed returns the pool after the change, and whether it may lead to another database.
 func changed(pool protocol.Pool, change *protocol.PoolChange) (protocol.Pool, bool) {
-	moved := change.URI != nil && *change.URI != pool.URI
+	was := pool
 	if change.URI != nil {
 		pool.URI = *change.URI
+	}
+	if change.ListenURI != nil {
+		pool.ListenURI = *change.ListenURI
 	}
 	if change.Weight != nil {
 		pool.Weight = *change.Weight
@@ -63,7 +67,7 @@ func changed(pool protocol.Pool, change *protocol.PoolChange) (protocol.Pool, bo
 	if change.Options != nil {
 		pool.Options = change.Options
 	}
-	return pool, moved
+	return pool, pool.URI != was.URI || pool.ListenURI != was.ListenURI
 }
 
 // find returns the pool of that name, or protocol.ErrNoPool.
@@ -87,8 +91,8 @@ func (r *Router) connectPool(ctx context.Context, pool *protocol.Pool) error {
 	direct := pool.URI
 	if pool.ListenURI != "" {
 		direct = pool.ListenURI // migrations need a direct connection
-		if _, err := r.look(work, pool.URI); err != nil {
-			return err
+		if err := r.sameDatabase(work, pool.URI, direct); err != nil {
+			return fmt.Errorf("create pool: %w", err)
 		}
 	}
 	in, err := r.look(work, direct)
@@ -105,6 +109,25 @@ func (r *Router) connectPool(ctx context.Context, pool *protocol.Pool) error {
 	return nil
 }
 
+// sameDatabase fails unless both URIs lead to one database.
+func (r *Router) sameDatabase(ctx context.Context, uri, listen string) error {
+	direct, _, err := r.connect(ctx, listen, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = direct.Close(ctx) }() // nothing was written
+	other, _, err := r.connect(ctx, uri, false)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = other.Close(ctx) }()
+	same, err := store.SameDatabase(ctx, direct, other)
+	if err == nil && !same {
+		err = unfit(listen, "it is another database than that of uri")
+	}
+	return err
+}
+
 // look says whose the database of a URI is, without a change to it; nil if it is nobody's, or one of the private
 // PostgreSQL that is not there yet.
 func (r *Router) look(ctx context.Context, uri string) (*store.Installed, error) {
@@ -117,6 +140,9 @@ func (r *Router) look(ctx context.Context, uri string) (*store.Installed, error)
 	}
 	defer func() { _ = conn.Close(ctx) }() // nothing was written
 	in, err := store.ReadInstalled(ctx, conn)
+	if errors.Is(err, protocol.ErrPoolUnfit) {
+		err = &uriFault{protocol.ErrPoolUnfit, uri, err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create pool: %w", err)
 	}
@@ -130,6 +156,9 @@ var errRehearsed = errors.New("only a rehearsal")
 func (r *Router) rehearse(ctx context.Context, in *store.Installed, pool *protocol.Pool) error {
 	err := r.catalogue.Change(ctx, func(c *store.CatalogueChange) error {
 		if _, err := r.note(c, in, pool); err != nil {
+			return err
+		}
+		if err := c.Check(); err != nil {
 			return err
 		}
 		return errRehearsed
@@ -149,7 +178,9 @@ func (r *Router) sign(ctx context.Context, uri string, pool *protocol.Pool) erro
 	}
 	defer func() { _ = conn.Close(ctx) }() // what was written is committed
 	if err := store.Migrate(ctx, address, r.log); err != nil {
-		return &unreachable{uri, fmt.Errorf("%w: %w", detail("its tables cannot be brought up to date"), err)}
+		// What PostgreSQL says is for who runs the gateway, not for who asked.
+		r.log.Error().Err(err).Str("uri", protocol.ShownURI(uri)).Str("pool", pool.Name).Msg("the tables of a new pool cannot be brought up to date")
+		return unfit(uri, "its tables cannot be brought up to date; the gateway's log says why")
 	}
 	return r.catalogue.Change(ctx, func(c *store.CatalogueChange) error {
 		in, err := store.ReadInstalled(ctx, conn)
@@ -218,8 +249,11 @@ func (r *Router) changed(ctx context.Context) {
 	}
 }
 
-// Pool returns a pool, or protocol.ErrNoPool.
+// Pool returns a pool, or protocol.ErrNoPool. The default pool has the settings of this gateway.
 func (r *Router) Pool(ctx context.Context, name string) (*protocol.Pool, error) {
+	if name == protocol.DefaultPool {
+		return &protocol.Pool{Name: name, URI: r.base.DatabaseURL, Weight: r.cfg.DefaultWeight, Options: []byte("{}")}, nil
+	}
 	row, err := r.catalogue.Pool(ctx, name)
 	if err != nil {
 		return nil, err

@@ -174,13 +174,24 @@ func (t *trial) post(ctx context.Context) error {
 	w := make(waiter)
 	p.Waiter = w
 	t.st.Post(p)
-	<-w
+	if err := w.await(ctx); err != nil {
+		return err
+	}
 	t.ids = p.IDs
 	return p.Err
 }
 
 // waiter is a Waiter whose channel is closed when the operation is done. Every operation of a store ends.
 type waiter chan struct{}
+
+// await waits until the operation is done, or ctx ends: then it is still under way, also past its deadline if its
+// statement has begun, and belongs to the store.
+func (w waiter) await(ctx context.Context) error {
+	select {
+	case <-w:
+		return nil
+	}
+}
 
 // Done closes the channel.
 func (w waiter) Done() { close(w) }
@@ -190,11 +201,14 @@ func (waiter) Flush() {}
 
 func (t *trial) claimMessages(ctx context.Context) error {
 	w := make(waiter)
-	t.claim = &protocol.ClaimOp{Queue: t.key, Limit: trialMessages, TTL: trialTTL, Grace: trialTTL, Waiter: w}
-	t.claim.Deadline, _ = ctx.Deadline()
-	t.st.Claim(t.claim)
-	<-w
-	return expect(t.claim.Err, len(t.claim.Messages), trialMessages)
+	op := &protocol.ClaimOp{Queue: t.key, Limit: trialMessages, TTL: trialTTL, Grace: trialTTL, Waiter: w}
+	op.Deadline, _ = ctx.Deadline()
+	t.st.Claim(op)
+	if err := w.await(ctx); err != nil {
+		return err
+	}
+	t.claim = op
+	return expect(op.Err, len(op.Messages), trialMessages)
 }
 
 // expect is an error unless there are as many as there should be.
@@ -229,7 +243,9 @@ func (t *trial) delete(ctx context.Context, op *protocol.DeleteOp) error {
 	op.Queue, op.Waiter = t.key, w
 	op.Deadline, _ = ctx.Deadline()
 	t.st.Delete(op)
-	<-w
+	if err := w.await(ctx); err != nil {
+		return err
+	}
 	return op.Err
 }
 

@@ -54,7 +54,7 @@ type failures struct {
 func (r *Router) placeNew(ctx context.Context, key protocol.QueueKey, metadata []byte, failed *failures) (placed store.Placed, has bool, err error) {
 	pool, err := r.choose(ctx, key, metadata, failed)
 	if err != nil || pool == 0 {
-		return placed, err == nil, err
+		return store.Placed{Several: true}, err == nil, err
 	}
 	// Nothing is noted that cannot be made because a pool is away.
 	st, err := r.storeOf(ctx, pool)

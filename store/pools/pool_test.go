@@ -2,6 +2,7 @@ package pools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
 	"github.com/nusku-messaging/nusku/protocol"
@@ -255,11 +257,134 @@ func TestRefusedPoolsLeaveNothing(t *testing.T) {
 	// Tables of others that are called like ours are not taken for ours.
 	for _, table := range []string{`queue (job text)`, `installation (host text)`} {
 		w.exec(db, `CREATE TABLE `+table)
-		wantErr(t, "a database with "+table, r.CreatePool(ctx, protocol.Pool{Name: "new", URI: stranger}), protocol.ErrPoolExists)
+		wantErr(t, "a database with "+table, r.CreatePool(ctx, protocol.Pool{Name: "new", URI: stranger}), protocol.ErrPoolUnfit)
+		w.exec(db, `DROP TABLE `+strings.Fields(table)[0])
 	}
 	wantErr(t, "what is not refused", r.CreatePool(ctx, protocol.Pool{Name: "new", URI: embedded}), nil)
 	if diff := cmp.Diff([]string{"leftover"}, made()); diff != "" {
 		t.Errorf("databases (-want +got):\n%s", diff)
+	}
+}
+
+// A database with tables of somebody else is refused before anything is written, and what stops a migration is not told as
+// a lack of connection.
+func TestForeignDatabases(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	ctx := t.Context()
+	empty := func() (string, *pgxpool.Pool) {
+		url := storetest.URL(t)
+		db := w.db(url)
+		w.exec(db, `DROP SCHEMA public CASCADE`)
+		w.exec(db, `CREATE SCHEMA public`)
+		return url, db
+	}
+	for name, sql := range map[string]string{
+		"a table":           `CREATE TABLE message (id int)`,
+		"a view":            `CREATE VIEW v AS SELECT 1`,
+		"migrations of its": `CREATE TABLE goose_db_version (id int); CREATE TABLE job (id int)`,
+	} {
+		url, db := empty()
+		w.exec(db, sql)
+		n := w.number(db, `SELECT count(*) FROM pg_class`)
+		err := r.CreatePool(ctx, protocol.Pool{Name: "x", URI: url})
+		if wantErr(t, name, err, protocol.ErrPoolUnfit); protocol.DetailOf(err) != "the database is not empty and is not Nusku's" {
+			t.Errorf("%s: %v", name, err)
+		}
+		if errors.Is(err, protocol.ErrPoolUnreachable) || w.number(db, `SELECT count(*) FROM pg_class`) != n {
+			t.Errorf("%s: something was made, or the error is of another kind: %v", name, err)
+		}
+	}
+	url, db := empty()
+	w.exec(db, `CREATE TYPE queue AS ENUM ()`)
+	err := r.CreatePool(ctx, protocol.Pool{Name: "x", URI: url})
+	wantErr(t, "a migration that fails", err, protocol.ErrPoolUnfit)
+	if errors.Is(err, protocol.ErrPoolUnreachable) || !strings.Contains(protocol.DetailOf(err), "tables cannot be brought up to date") {
+		t.Errorf("a migration that fails: %v", err)
+	}
+	// The table of migrations is there now, and alone: that is what is left of a first try.
+	w.exec(db, `DROP TYPE queue`)
+	wantErr(t, "after it was mended", r.CreatePool(ctx, protocol.Pool{Name: "x", URI: url}), nil)
+}
+
+// No change of a flavor or of a pool takes its last pool from a flavor that queues ask for.
+func TestFlavorInUseKeepsItsLastPool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(slow)
+	ctx := t.Context()
+	_, url := w.pool(r, "one", 100)
+	w.pool(r, "two", 100)
+	flavor := func(name string, pools ...string) error {
+		return r.CreateFlavor(ctx, protocol.Flavor{Name: name, Pools: pools})
+	}
+	wantErr(t, "create flavor", flavor("f", "one"), nil)
+	wantErr(t, "create flavor", flavor("g", "two"), nil)
+	_, err := r.CreateQueue(ctx, key("q"), []byte(`{"_flavor": "f"}`))
+	wantErr(t, "create queue", err, nil)
+	update := func(flavor string) error {
+		_, err := r.UpdatePool(ctx, "one", protocol.PoolChange{Flavor: &flavor})
+		return err
+	}
+	steals := map[string]func() error{
+		"a new flavor": func() error { return flavor("h", "one") },
+		"a flavor that changes": func() error {
+			_, err := r.UpdateFlavor(ctx, "g", protocol.FlavorChange{Pools: []string{"one", "two"}})
+			return err
+		},
+		"out of its flavor": func() error { return update("") },
+		"to another flavor": func() error { return update("g") },
+		"a pool made anew":  func() error { return r.CreatePool(ctx, protocol.Pool{Name: "one", URI: url, Weight: 1}) },
+		"to another, anew":  func() error { return r.CreatePool(ctx, protocol.Pool{Name: "one", URI: url, Flavor: "g"}) },
+	}
+	for what, steal := range steals {
+		err := steal()
+		if wantErr(t, what, err, protocol.ErrFlavorInUse); protocol.DetailOf(err) != "f" {
+			t.Errorf("%s: the flavor is not named: %v", what, err)
+		}
+	}
+	if f, err := r.Flavor(ctx, "f"); err != nil || len(f.Pools) != 1 {
+		t.Errorf("the flavor is %+v, %v", f, err)
+	}
+	_, err = r.Flavor(ctx, "h")
+	wantErr(t, "a flavor that was refused", err, protocol.ErrNoFlavor)
+	wantErr(t, "another pool in its place", flavor("f", "two"), nil)
+	wantErr(t, "what was in use before", update(""), nil)
+}
+
+// A pool may have a second address, of the same database.
+func TestListenAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(quick)
+	ctx := t.Context()
+	url, other := storetest.URL(t), storetest.URL(t)
+	direct := storetest.NewProxy(t, url)
+	pool := protocol.Pool{Name: "x", URI: url, ListenURI: other, Weight: 1}
+	wantErr(t, "another database", r.CreatePool(ctx, pool), protocol.ErrPoolUnfit)
+	pool.ListenURI = "postgres://127.0.0.1:1/x"
+	wantErr(t, "one that does not answer", r.CreatePool(ctx, pool), protocol.ErrPoolUnreachable)
+	pool.ListenURI = direct.URL()
+	wantErr(t, "the same database", r.CreatePool(ctx, pool), nil)
+	w.post(r, w.place(r, "q", w.mustID(r, "x")), "a")
+	for uri, want := range map[string]error{other: protocol.ErrPoolUnfit, "": nil} {
+		_, err := r.UpdatePool(ctx, "x", protocol.PoolChange{ListenURI: &uri})
+		wantErr(t, "a change to "+uri, err, want)
+	}
+	if got, err := r.Pool(ctx, "x"); err != nil || got.ListenURI != "" {
+		t.Errorf("the pool is %+v, %v", got, err)
+	}
+}
+
+func TestDefaultPoolIsShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.router(func(cfg *Config) { cfg.DefaultWeight = 7 })
+	got, err := r.Pool(t.Context(), protocol.DefaultPool)
+	want := &protocol.Pool{Name: "default", URI: w.url, Weight: 7, Options: []byte("{}")}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -140,8 +140,7 @@ func TestMakingWithoutOutcome(t *testing.T) {
 		}
 		proxy.DropAfterSync(storetest.Match{SQL: "commit"})
 		release()
-		e := <-ended; t.Log(e)
-		return errors.Is(e, protocol.ErrOutcomeUnknown)
+		return errors.Is(<-ended, protocol.ErrOutcomeUnknown)
 	})
 	created, err := r.CreateQueue(t.Context(), k, nil)
 	if err != nil || created || w.where(r, k) != only {

@@ -153,3 +153,50 @@ func TestPostsKeepOrderWhenPoolMoves(t *testing.T) {
 		t.Errorf("the queue has %q", got)
 	}
 }
+
+// A pool that begins to hang in the middle of a health check is told of in the check's time, and what the check began there
+// is gone when the pool answers again.
+func TestHealthHangs(t *testing.T) {
+	t.Parallel()
+	for _, sql := range []string{"INSERT INTO message", "claim_expires_at", "DELETE FROM message"} {
+		t.Run(sql, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.router(func(cfg *Config) { slow(cfg); cfg.HealthTimeout = promptly })
+			url := storetest.URL(t)
+			proxy := storetest.NewProxy(t, url)
+			pool := w.poolAt(r, "sick", proxy.URL(), 0)
+			w.post(r, w.place(r, "q", pool), "a")
+			held, release := proxy.HoldSync(storetest.Match{SQL: sql})
+			defer release()
+			frozen := make(chan struct{})
+			go func() {
+				defer close(frozen)
+				<-held
+				proxy.Freeze()
+			}()
+			began := time.Now()
+			health := r.Health(t.Context())
+			if took := time.Since(began); took > 3*promptly { // with the time to clean up
+				t.Errorf("the check took %v", took)
+			}
+			release()
+			<-frozen
+			proxy.Thaw()
+			failed := 0
+			for _, op := range health.Pools[1].Operations {
+				if !op.Succeeded {
+					failed++
+				}
+			}
+			if health.Pools[1].Name != "sick" || failed == 0 {
+				t.Errorf("health %+v", health)
+			}
+			w.exec(w.db(url), `UPDATE queue SET created_at = created_at - interval '1 hour'`)
+			eventually(t, "nothing is left behind", func() bool {
+				r.Health(t.Context())
+				return w.number(w.db(url), `SELECT count(*) FROM queue WHERE project = ''`) == 0
+			})
+		})
+	}
+}

@@ -47,30 +47,42 @@ func detail(reason string) error {
 	return &protocol.FaultDetail{Fault: protocol.ErrPoolUnreachable, Detail: reason}
 }
 
-// unreachable is protocol.ErrPoolUnreachable for a URI, in words that a client may see.
-type unreachable struct {
+// uriFault is what is wrong with a pool's URI, or with the database where it leads, in words that a client may see.
+type uriFault struct {
+	fault error // protocol.ErrPoolUnreachable or ErrPoolUnfit
 	uri   string
 	cause error
 }
 
-func (e *unreachable) Error() string {
-	text := "cannot connect to " + protocol.ShownURI(e.uri)
+// ShownURI is the URI without its password.
+func (e *uriFault) ShownURI() string { return protocol.ShownURI(e.uri) }
+
+func (e *uriFault) Error() string {
+	text := "cannot connect to " + e.ShownURI()
+	if e.fault == protocol.ErrPoolUnfit {
+		text = "cannot use " + e.ShownURI()
+	}
 	if reason := protocol.DetailOf(e.cause); reason != "" {
 		text += ": " + reason
 	}
 	return text
 }
 
-// Unwrap returns protocol.ErrPoolUnreachable and the cause.
-func (e *unreachable) Unwrap() []error { return []error{protocol.ErrPoolUnreachable, e.cause} }
+// Unwrap returns the fault and the cause.
+func (e *uriFault) Unwrap() []error { return []error{e.fault, e.cause} }
 
-// connect connects to a pool that is being made; see unreachable.
+// unfit is protocol.ErrPoolUnfit for a URI, with its reason, in words that a client may see.
+func unfit(uri, reason string) error {
+	return &uriFault{protocol.ErrPoolUnfit, uri, &protocol.FaultDetail{Fault: protocol.ErrPoolUnfit, Detail: reason}}
+}
+
+// connect connects to a pool that is being made; see uriFault.
 func (r *Router) connect(ctx context.Context, uri string, create bool) (conn *pgx.Conn, address string, err error) {
 	if address, err = r.address(ctx, uri, create); err == nil {
 		conn, err = pgx.Connect(ctx, address)
 	}
 	if err != nil {
-		return nil, "", &unreachable{uri, fmt.Errorf("connect to the pool: %w", err)}
+		return nil, "", &uriFault{protocol.ErrPoolUnreachable, uri, fmt.Errorf("connect to the pool: %w", err)}
 	}
 	return conn, address, nil
 }
