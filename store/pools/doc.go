@@ -6,8 +6,9 @@
 // whose database also holds the catalogue, is always there. The catalogue has a row for every queue (table queue of the
 // default pool, whose identity column gives the ids of all queues): its pool_id says where the queue is. A queue of the
 // default pool is made by one statement, as if there were no pools. One that is elsewhere is first placed, by a row of the
-// catalogue, and then made in its pool under the catalogue's id; whoever finds it placed but not made finishes that. It is
-// deleted the other way round: marked in the catalogue, dropped in its pool, where its id is dead from then on, and
+// catalogue, and then made in its pool under the catalogue's id; whoever finds it placed but not made finishes that. If the
+// pool cannot make it, its place is taken back, and another pool is chosen: the row says that it is tentative until another
+// than who wrote it tries to make the queue, so what is taken back is in no pool, and never will be. It is deleted the other way round: marked in the catalogue, dropped in its pool, where its id is dead from then on, and
 // taken out of the catalogue. Whoever finds it marked finishes that, at last the Router of any gateway, by and by. A queue
 // stays where it is until it is deleted.
 //
@@ -25,6 +26,7 @@
 // # Goroutines
 //
 // Start starts one that keeps the list of pools up to date (manager.go), and one for each other pool, which opens its
-// store, trying again for as long as it takes, and closes it in the end (member.go); one answers operations that no store
+// store, trying again for as long as it takes, asks it every second whether it still answers (pulse.go), and closes it in
+// the end (member.go); one answers operations that no store
 // has taken (waiting.go). Stop waits for all of them.
 package pools

@@ -190,6 +190,8 @@ func (w waiter) await(ctx context.Context) error {
 	select {
 	case <-w:
 		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", protocol.ErrUnavailable, context.Cause(ctx))
 	}
 }
 
