@@ -128,10 +128,10 @@ type FeedBackend interface {
 // PoolBackend keeps the catalogue of pools and flavors.
 type PoolBackend interface {
 	// CreatePool makes a pool, or replaces one of that name. Its database is connected to and brought up to date first.
-	// Errors: protocol.ErrPoolUnreachable, protocol.ErrPoolExists, protocol.ErrNoFlavor; protocol.ErrPoolInUse when queues
-	// are in the pool and the URI leads to another database.
+	// Errors: protocol.ErrPoolUnreachable, ErrPoolUnfit, ErrPoolExists, ErrNoFlavor; ErrPoolInUse when queues are in the pool
+	// and the URI leads to another database; ErrFlavorInUse when the pool is the last one of a flavor in use, and leaves it.
 	CreatePool(ctx context.Context, pool protocol.Pool) error
-	// Pool returns protocol.ErrNoPool for a missing one.
+	// Pool returns protocol.ErrNoPool for a missing one. The default pool is there.
 	Pool(ctx context.Context, name string) (*protocol.Pool, error)
 	// Pools lists the pools by name, those after marker. The default pool is not among them.
 	Pools(ctx context.Context, marker string, limit int) ([]protocol.Pool, error)
@@ -141,13 +141,14 @@ type PoolBackend interface {
 	DeletePool(ctx context.Context, name string) error
 
 	// CreateFlavor makes a flavor, or replaces one of that name. It returns protocol.ErrNoPool when it names a pool that
-	// does not exist, with its name as the detail.
+	// does not exist, with its name as the detail, and ErrFlavorInUse, with the flavor as the detail, when it takes its last
+	// pool from a flavor in use.
 	CreateFlavor(ctx context.Context, flavor protocol.Flavor) error
 	// Flavor returns protocol.ErrNoFlavor for a missing one.
 	Flavor(ctx context.Context, name string) (*protocol.Flavor, error)
 	// Flavors lists the flavors by name, those after marker.
 	Flavors(ctx context.Context, marker string, limit int) ([]protocol.Flavor, error)
-	// UpdateFlavor returns the flavor as it is then. Errors: protocol.ErrNoFlavor, protocol.ErrNoPool.
+	// UpdateFlavor returns the flavor as it is then. Errors: protocol.ErrNoFlavor and those of CreateFlavor.
 	UpdateFlavor(ctx context.Context, name string, change protocol.FlavorChange) (*protocol.Flavor, error)
 	// DeleteFlavor takes its pools out of the flavor and deletes it. A missing one is no error; protocol.ErrFlavorInUse.
 	DeleteFlavor(ctx context.Context, name string) error

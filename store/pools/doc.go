@@ -8,8 +8,9 @@
 // default pool is made by one statement, as if there were no pools. One that is elsewhere is first placed, by a row of the
 // catalogue, and then made in its pool under the catalogue's id; whoever finds it placed but not made finishes that. If the
 // pool cannot make it, its place is taken back, and another pool is chosen: the row says that it is tentative until another
-// than who wrote it tries to make the queue, so what is taken back is in no pool, and never will be. It is deleted the other way round: marked in the catalogue, dropped in its pool, where its id is dead from then on, and
-// taken out of the catalogue. Whoever finds it marked finishes that, at last the Router of any gateway, by and by. A queue
+// than who wrote it tries to make the queue, so what is taken back is in no pool, and never will be. It is deleted the
+// other way round: marked in the catalogue, dropped in its pool, where its id is dead from then on, and taken out of the
+// catalogue. Whoever finds it marked finishes that, at last the Router of any gateway, by and by. A queue
 // stays where it is until it is deleted.
 //
 // # Who knows where a queue is
