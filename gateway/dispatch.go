@@ -55,11 +55,11 @@ var handlers = map[string]*handler{
 	"queue_purge":     {run: (*Gateway).queuePurge, blocking: true},
 	"queue_share":     {run: (*Gateway).queueShare},
 
-	"topic_create":    {run: (*Gateway).topicCreate, blocking: true},
+	"topic_create":    {run: (*Gateway).queueCreate, blocking: true},
 	"topic_get":       {run: (*Gateway).queueGet, blocking: true},
 	"topic_list":      {run: (*Gateway).topicList, blocking: true},
 	"topic_update":    {run: (*Gateway).queueUpdate, blocking: true},
-	"topic_delete":    {run: (*Gateway).topicDelete, blocking: true},
+	"topic_delete":    {run: (*Gateway).queueDelete, blocking: true},
 	"topic_get_stats": {run: (*Gateway).queueStats, blocking: true},
 	"topic_purge":     {run: (*Gateway).queuePurge, blocking: true},
 	"topic_share":     {run: (*Gateway).queueShare},

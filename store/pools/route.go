@@ -155,12 +155,12 @@ func (r *Router) Follow(op any) bool {
 		}
 		r.post(op)
 	case *protocol.ClaimOp:
-		if _, mine := op.Waiter.(*claimHop); mine {
+		if _, mine := op.Waiter.(*looseHop); mine {
 			return false
 		}
 		r.claim(op)
 	case *protocol.DeleteOp:
-		if _, mine := op.Waiter.(*deleteHop); mine {
+		if _, mine := op.Waiter.(*looseHop); mine {
 			return false
 		}
 		r.delete(op)
